@@ -1,0 +1,54 @@
+/* Options as flags, as PIPEGATE_* environment variables and in a file; flags win over variables, and these over the file. One table per program says all there is, and --help is
+ * made from it. getopt_long(3) does the parsing. */
+#ifndef PG_OPTIONS_H
+#define PG_OPTIONS_H
+
+#include "log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum pg_option_kind {
+    PG_OPTION_FLAG,     /* bool; no argument; in the environment 1/true/yes or 0/false/no */
+    PG_OPTION_TEXT,     /* const char *: borrowed from argv, the environment, or the file's text, which is kept */
+    PG_OPTION_COUNT,    /* uint64_t */
+    PG_OPTION_SIZE,     /* uint64_t, bytes */
+    PG_OPTION_DURATION  /* uint64_t, ms */
+};
+
+struct pg_option {
+    const char *name;     /* without dashes: "first-byte-timeout"; the variable is PIPEGATE_FIRST_BYTE_TIMEOUT */
+    enum pg_option_kind kind;
+    void *value;          /* of the kind's type, holding the default */
+    const char *argument; /* for --help: "PATH"; NULL for a flag */
+    const char *help;     /* one line, the default included */
+    uint64_t min, max;    /* numbers only; max 0 = no bound */
+    const char *alias;    /* another name that is accepted and not shown; or NULL */
+    const char *variable; /* environment variable where it is not the usual one; "" = none; NULL = the usual one */
+};
+
+struct pg_options {
+    const char *program;
+    const char *usage; /* one way to call it a line, each ended by '\n' */
+    const char *about; /* what it does, in whole lines: before the options */
+    const char *notes; /* whole lines behind the options; may be NULL */
+    const struct pg_option *table;
+    size_t count;
+    bool file_is_shared; /* the file may have settings that are not ours: it is another command's of the same program */
+    struct pg_log *log; /* receives --log-level and --log-format, which every program has as it has --config */
+};
+
+enum { PG_EXIT_USAGE = 2, PG_CONFIG_MAX = 65536 /* bytes of a --config file */ };
+enum { PG_OPTIONS_RUN = -1 };
+
+/* Reads argv, then of the environment what argv did not give, then of the file (--config, PIPEGATE_CONFIG) what neither did: lines
+ * `name = value` with the options' names (a flag's value is yes or no), empty ones, and comments that begin with '#'. Handles --help and --version (stdout). Returns PG_OPTIONS_RUN to go on, or the exit status:
+ * 0 after --help and --version, PG_EXIT_USAGE after one line on stderr that says which option is wrong, where, and what it takes.
+ * Arguments that are no options are an error. */
+int pg_options_parse(const struct pg_options *options, int argc, char **argv);
+
+/* Prints "PROGRAM: MESSAGE (try PROGRAM --help)" on stderr and returns PG_EXIT_USAGE. */
+int pg_options_error(const struct pg_options *options, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

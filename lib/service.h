@@ -1,0 +1,20 @@
+/* What systemd expects of a service (sd_notify(3), sd_listen_fds(3)). Written out here after the "standalone implementation"
+ * those pages recommend: it is a few lines, and libsystemd would be the largest library in pg-client. */
+#ifndef PG_SERVICE_H
+#define PG_SERVICE_H
+
+#include <stdint.h>
+
+/* Sends `state`, e.g. "READY=1" or "STOPPING=1", to $NOTIFY_SOCKET; does nothing where there is none. */
+void pg_service_notify(const char *state);
+
+/* Number of sockets systemd passed to this very process, the first of which is descriptor 3; 0 when it passed none.
+ * Clears the variables, so that children do not believe they got them. Sets close-on-exec. */
+int pg_service_sockets(void);
+
+/* How often systemd wants to hear WATCHDOG=1 from this very process, in ms (at least 2); 0: not at all. sd_watchdog_enabled(3). */
+uint64_t pg_service_watchdog_ms(void);
+
+enum { PG_SERVICE_FIRST_SOCKET = 3 };
+
+#endif

@@ -1,0 +1,35 @@
+/* What `pg-broker` is told to do: options and environment, checked. */
+#ifndef BROKER_CONFIG_H
+#define BROKER_CONFIG_H
+
+#include "log.h"
+#include "token.h"
+
+/* Texts are borrowed from argv and the environment. */
+struct config {
+    const char *listen; /* NULL: the socket systemd passed */
+    const char *admin;  /* NULL: the second socket systemd passed, if any */
+    int sockets;        /* passed by systemd */
+    bool share;         /* `listen` is served by others, too */
+    const char *redis;
+    const char *redis_password_file; /* or NULL */
+    const char *public_url; /* with {tunnel}, or NULL */
+    bool open;              /* no tokens */
+    struct pg_secret secret;
+    uint64_t remember_ms;
+    uint64_t ping_interval_ms;
+    uint64_t drain_delay_ms;
+    uint64_t drain_timeout_ms;
+    uint64_t max_clients;
+    uint64_t max_session_buffer;
+};
+
+/* Fills in `config`, and the log's level and format. Returns PG_OPTIONS_RUN, or the exit status after --help or one
+ * line on stderr that says what is wrong. */
+int config_read(struct config *config, struct pg_log *log, int argc, char **argv);
+
+/* The secret from `file`, else from PIPEGATE_JWT_SECRET. NULL and secret->length 0: neither is given. Else what is
+ * wrong. */
+const char *config_secret(const char *file, struct pg_secret *secret);
+
+#endif
