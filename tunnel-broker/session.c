@@ -14,7 +14,7 @@ static const struct end_rule {
     const char *text;
     enum pg_log_level level;
 } ends[] = {
-    [SESSION_CLOSED] = {0, "the client went", PG_LOG_INFO},
+    [SESSION_CLOSED] = {0, "the connection is closed", PG_LOG_INFO},
     [SESSION_SILENT] = {0, "the client does not answer: dropped", PG_LOG_WARN},
     [SESSION_REPLACED] = {WEBSOCKET_REPLACED, "the same client attached anew", PG_LOG_INFO},
     [SESSION_TAKEN] = {WEBSOCKET_TAKEN, "another client holds this tunnel", PG_LOG_WARN},
@@ -29,6 +29,13 @@ static const struct end_rule {
 static void log_session(const struct session *session, enum pg_log_level level, const char *text) {
     const struct pg_log_about about = {.tunnel = &session->tunnel->id, .peer = session->peer};
     pg_log(session->broker->log, level, &about, "%s", text);
+}
+
+/* Who counts these lines, and "client attached", knows who is attached: one that never was does not count. */
+static void log_end(const struct session *session, enum pg_log_level level, const char *why) {
+    const struct pg_log_about about = {.tunnel = &session->tunnel->id, .peer = session->peer};
+    pg_log(session->broker->log, level, &about, "%s: %s", session->announced ? "client detached" : "client not attached",
+           why);
 }
 
 static void end_because(struct session *session, enum session_end why, const char *detail);
@@ -90,7 +97,7 @@ static void end_because(struct session *session, enum session_end why, const cha
     const struct end_rule *rule = &ends[why];
     char text[256];
     snprintf(text, sizeof text, "%s%s%s", rule->text, detail ? ": " : "", detail ? detail : "");
-    log_session(session, rule->level, text);
+    log_end(session, rule->level, text);
     attach_forget(broker, session);
     agenda_remove(&session->heartbeat);
     agenda_remove(&session->stall);

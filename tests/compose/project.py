@@ -9,6 +9,7 @@ import tempfile
 
 from images import docker
 from kit import ports
+from kit.logs import clients_attached
 from kit.programs import ROOT, Program, path_of
 from kit.visitor import BrokenOff, Visitor, request_bytes
 from kit.wait import PATIENCE, until
@@ -184,11 +185,9 @@ class Project:
 
     def holder(self):
         """The broker that has the client."""
-        def attached(container):
-            lines = self.said(container).splitlines()
-            came = sum("client attached" in line for line in lines)
-            return came > sum("the client went" in line or "attached anew" in line for line in lines)
-        return until(lambda: [each for each in self.ids("broker") if attached(each)], "a broker to have the client")[0]
+        def holders():
+            return [each for each in self.ids("broker") if clients_attached(self.said(each).splitlines())]
+        return until(holders, "a broker to have the client")[0]
 
     def networks(self, name):
         return f"{self.name}_{name}"

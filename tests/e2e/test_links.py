@@ -9,6 +9,7 @@ import pytest
 from kit import frames
 from kit.attacher import Attacher, HungUp, Refused
 from kit.background import Background
+from kit.logs import clients_attached
 from kit.programs import Program, path_of
 from kit.relay import Relay
 from kit.stack import new_tunnel
@@ -57,7 +58,9 @@ def test_dead_link_is_noticed_within_15_s(linked):
 
 
 def test_backs_off(own_service):
-    """A server that is away is tried again after 0.2 s, then less and less often, but at least every 10 s."""
+    """A server that is away is tried again within 0.2 s, then less and less often, but at least every 10 s. Each wait is of any
+    length up to its most, so that only many of them tell: none of eight is over half a second once in 100,000 runs."""
+    most = [min(0.2 * 2 ** i, 10) for i in range(8)]
     times = []
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -72,12 +75,12 @@ def test_backs_off(own_service):
     Background(refuse)
     client = Program("client", [path_of("pg-client"), "--port", "1", "--server-url",
                                 f"ws://127.0.0.1:{listener.getsockname()[1]}/{new_tunnel()}"])
-    until(lambda: len(times) >= 6, "six attempts", 40)
+    until(lambda: len(times) > len(most), "the attempts", sum(most) + 20)
     client.stop()
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     gaps = [b - a for a, b in zip(times, times[1:])]
-    assert gaps[0] < 1.5 and all(gap < 12 for gap in gaps) and gaps[4] > gaps[0], gaps
+    assert all(gap < limit + 1 for gap, limit in zip(gaps, most)) and max(gaps) > 0.5, gaps
 
 
 # --- against the broker, with a client of our own
@@ -115,6 +118,21 @@ def test_other_instance_is_refused_while_the_first_lives(stack, broker):
             with Attacher(broker, tunnel, stack.token(tunnel)) as second:
                 second.receive(frames.ATTACHED)
         assert not answering.done(), "the first was dropped for the second"
+
+
+def test_log_tells_who_was_attached(stack, broker):
+    """One that is in another's way and goes away again never was."""
+    tunnel = new_tunnel()
+
+    def lines():
+        return [line for line in stack.broker.err.lines if tunnel in line]
+    with Attacher(broker, tunnel, stack.token(tunnel)) as first:
+        first.receive(frames.ATTACHED)
+        Attacher(broker, tunnel, stack.token(tunnel)).close()
+        until(lambda: any("client not attached: the connection is closed" in line for line in lines()), "the second to go")
+        assert clients_attached(lines()) == 1
+    until(lambda: any("client detached: the connection is closed" in line for line in lines()), "the first to go")
+    assert clients_attached(lines()) == 0
 
 
 def test_other_instance_takes_over_a_dead_one(stack, broker):

@@ -258,6 +258,23 @@ def test_interrupted_while_it_starts(quickstart, moment):
     started.nothing_is_left()
 
 
+@pytest.mark.parametrize("maker", ["mkdir", "mktemp"])
+def test_interrupted_while_it_makes_its_directory(tmp_path, maker):
+    """The signal comes when the directory is there and quickstart does not know it yet."""
+    programs, room = tmp_path / "bin", tmp_path / "tmp"
+    programs.mkdir()
+    room.mkdir()
+    (programs / maker).write_text(f'#!/bin/sh\n{shutil.which(maker)} "$@" && kill -TERM $PPID\n')
+    (programs / maker).chmod(0o755)
+    port = ports.take()
+    started = Program("quickstart", [QUICKSTART, "--listen", f"127.0.0.1:{port}", "--no-install",
+                                     *(["--state", str(room / "state")] if maker == "mkdir" else [])],
+                      env={"PATH": f"{programs}:{os.environ['PATH']}", "TMPDIR": str(room)})
+    assert started.wait(30) == 0, started.last_words()
+    assert not os.listdir(room)
+    ports.give_back(port)
+
+
 @pytest.mark.parametrize("part", ["redis-server", "pg-handler", "pg-broker", "caddy", "pg-client"])
 def test_killed_while_it_starts(quickstart, part):
     """Whichever of them dies as soon as it is there, it is never ready and hanging."""

@@ -2,6 +2,7 @@
 import random
 
 import link as links
+from kit.logs import clients_attached
 from kit.service import LocalService
 from kit.stack import Site, Stack, new_tunnel
 from kit.wait import until
@@ -46,11 +47,9 @@ class World:
 
     def holder(self):
         """Which broker has the client."""
-        def attached(broker):
-            came = sum("client attached" in line for line in broker.err.lines)
-            went = sum("the client went" in line or "attached anew" in line for line in broker.err.lines)
-            return came > went
-        return until(lambda: [i for i, broker in enumerate(self.brokers) if attached(broker)], "a broker to have the client")[0]
+        def holders():
+            return [i for i, broker in enumerate(self.brokers) if clients_attached(broker.err.lines)]
+        return until(holders, "a broker to have the client")[0]
 
     def metric(self, name):
         page = self.site.front.request("GET", "/-/metrics").body.decode()
