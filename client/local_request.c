@@ -346,7 +346,7 @@ struct local_request *local_request_start(struct local_service *service, const s
     request->received = 0;
     request->starved = request->full = request->out_of_memory = false;
     request->wrong = NULL;
-    request->is_head = open->method_length == 4 && memcmp(open->method, "HEAD", 4) == 0;
+    request->is_head = pg_http_is_head(open->method, open->method_length);
     bool streams = body == LOCAL_BODY_STREAM && !request->is_head;
     request->sends_body = body != LOCAL_BODY_NONE && !request->is_head;
     list_append(&service->running, &request->node);

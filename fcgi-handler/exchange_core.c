@@ -2,6 +2,7 @@
 
 #include "clock.h"
 #include "exchange.h"
+#include "http.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,7 @@ void exchange_refuse(struct handler *handler, struct visit *visit, enum answer a
     char buffer[VISIT_ANSWER_MAX];
     struct pg_text text = pg_text_in(buffer, sizeof buffer);
     const struct request *request = &handler->request;
-    bool is_head = request->open.method_length == 4 && memcmp(request->open.method, "HEAD", 4) == 0;
+    bool is_head = pg_http_is_head(request->open.method, request->open.method_length);
     handler->counters.answered[answer]++;
     if (handler->config.log_requests) log_refused(handler, answer);
     answer_write(&text, answer, detail, strlen(detail), request->wants_html, is_head);

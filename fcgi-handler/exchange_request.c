@@ -155,7 +155,7 @@ static struct exchange *new_exchange(struct handler *handler, struct visit *visi
     e->body_length = request->open.body_length;
     e->again_ms = EXCHANGE_AGAIN_MS;
     e->idempotent = pg_http_is_idempotent(request->open.method, request->open.method_length);
-    e->is_head = request->open.method_length == 4 && memcmp(request->open.method, "HEAD", 4) == 0;
+    e->is_head = pg_http_is_head(request->open.method, request->open.method_length);
     e->wants_html = request->wants_html;
     e->hides_breaks = request->hides_breaks;
     e->head_ends_body = request->head_ends_body;

@@ -103,7 +103,7 @@ void exchange_on_head(struct exchange *e, const struct pg_frame *frame) {
         exchange_fail_protocol(e, wrong);
         return;
     }
-    wrong = response_write_head(&text, &head, whole, e->is_head ? "HEAD" : "", e->is_head ? 4 : 0, &e->head);
+    wrong = response_write_head(&text, &head, whole, e->is_head, &e->head);
     if (wrong) {
         char detail[160];
         struct pg_text sentence = pg_text_in(detail, sizeof detail);

@@ -66,8 +66,8 @@ static void on_route(void *owner, const struct pg_id *tunnel, const struct pg_id
 
 static void begin(struct handler *handler) {
     const char *socket = handler->config.socket;
-    if (handler->begun || handler->leaving) return;
-    handler->begun = true;
+    if (handler->phase != PG_STARTING) return;
+    handler->phase = PG_SERVING;
     uv_timer_stop(&handler->drain);
     front_start_accepting(handler->front);
     pg_log(&handler->log, PG_LOG_INFO, NULL, "serving FastCGI on %s", socket ? socket : "the socket it was given");
@@ -92,7 +92,7 @@ static void on_refused(void *owner, const char *why) {
     struct handler *handler = owner;
     pg_log(&handler->log, PG_LOG_ERROR, NULL, "--redis: %s", why);
     handler->exit_status = PG_EXIT_USAGE;
-    handler->leaving = handler->draining = true;
+    handler->phase = PG_DRAINING;
     uv_timer_start(&handler->drain, on_drain_over, 0, 0); /* not from within the bus */
 }
 
@@ -110,20 +110,20 @@ static void on_bus_closed(void *owner) {
 
 static void on_front_closed(void *owner) {
     struct handler *handler = owner;
+    handler->front = NULL; /* it is freed */
     acks_close(&handler->acks);
     pg_bus_close(handler->bus, on_bus_closed);
 }
 
 static void on_drain_over(uv_timer_t *timer) {
     struct handler *handler = timer->data;
-    if (!handler->front) return;
-    struct front *front = handler->front;
+    if (handler->phase == PG_ENDING) return;
+    handler->phase = PG_ENDING;
     if (handler->in_flight)
         pg_log(&handler->log, PG_LOG_WARN, NULL, "stopping with %llu requests in flight",
                (unsigned long long)handler->in_flight);
-    handler->front = NULL;
     exchange_end_all(handler);
-    front_close(front, on_front_closed);
+    front_close(handler->front, on_front_closed);
     listener_close(&handler->listener);
     admin_close(&handler->admin);
 }
@@ -132,14 +132,14 @@ static void on_drain_over(uv_timer_t *timer) {
 static void on_drained(uv_timer_t *timer) {
     struct handler *handler = timer->data;
     uint64_t now = uv_now(&handler->loop), until = handler->drain_until_ms;
-    bool busy = handler->front && (handler->in_flight || front_unfinished(handler->front));
+    bool busy = handler->in_flight || front_unfinished(handler->front);
     if (busy) uv_timer_start(timer, on_drain_over, until > now ? until - now : 0, 0);
     else on_drain_over(timer);
 }
 
 void handler_check_drained(struct handler *handler) {
     /* Not from here: the caller is in the middle of something. */
-    if (!handler->draining || !handler->front || handler->in_flight || front_unfinished(handler->front)) return;
+    if (handler->phase != PG_DRAINING || handler->in_flight || front_unfinished(handler->front)) return;
     uv_timer_start(&handler->drain, on_drained, 0, 0);
 }
 
@@ -149,7 +149,7 @@ static void on_finished(void *owner) {
 
 static void drain(uv_timer_t *timer) {
     struct handler *handler = timer->data;
-    handler->draining = true;
+    handler->phase = PG_DRAINING;
     pg_log(&handler->log, PG_LOG_INFO, NULL, "stopping when %llu requests in flight are over",
            (unsigned long long)handler->in_flight);
     front_stop_accepting(handler->front);
@@ -161,8 +161,8 @@ static void drain(uv_timer_t *timer) {
 
 static void on_signal(uv_signal_t *handle, int number) {
     struct handler *handler = handle->data;
-    if (handler->leaving) _exit(128 + number);
-    handler->leaving = true;
+    if (handler->phase >= PG_LEAVING) _exit(128 + number);
+    handler->phase = PG_LEAVING;
     pg_service_notify("STOPPING=1");
     if (handler->config.drain_delay_ms) {
         pg_log(&handler->log, PG_LOG_INFO, NULL, "not ready any more; new requests are taken for another %llu ms",

@@ -11,6 +11,7 @@
 #include "listener.h"
 #include "metrics.h"
 #include "request.h"
+#include "service.h"
 #include "watchdog.h"
 
 struct exchange;
@@ -51,10 +52,8 @@ struct handler {
     uint64_t open_bytes;        /* of OPENs not acknowledged */
     unsigned wide_count;        /* exchanges that are wide: at most PG_WIDE_MAX */
     uint64_t bus_up_ms;         /* when the bus last came up */
-    bool begun;                 /* it takes requests, or has */
-    bool leaving;               /* told to end: /-/readyz says so */
-    bool draining;              /* nothing new is taken */
-    uint64_t drain_until_ms;    /* and what is in flight is ended then */
+    enum pg_phase phase;
+    uint64_t drain_until_ms;    /* what is in flight is ended then */
     int exit_status;
     struct handler_counters counters;
     struct request request;     /* scratch: the request at hand */

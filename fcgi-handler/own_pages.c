@@ -1,6 +1,7 @@
 #include "own_pages.h"
 
 #include "exchange.h"
+#include "http.h"
 #include "process_metrics.h"
 #include "version.h"
 
@@ -48,7 +49,7 @@ static void write_metrics(struct pg_text *to, const struct handler *handler) {
     pg_metrics_counter(to, "pipegate_handler_bus_messages_sent_total", "Messages sent", bus->messages_sent);
     pg_metrics_counter(to, "pipegate_handler_bus_messages_received_total", "Messages received", bus->messages_received);
     pg_metrics_counter(to, "pipegate_handler_bus_undelivered_total", "Messages that did not arrive", bus->undelivered);
-    pg_metrics_gauge(to, "pipegate_handler_ready", "0 once it is about to end", !handler->leaving);
+    pg_metrics_gauge(to, "pipegate_handler_ready", "0 once it is about to end", handler->phase < PG_LEAVING);
     pg_process_metrics(to, handler->started_ms);
     pg_text_add(to, "# HELP pipegate_handler_build_info The version\n# TYPE pipegate_handler_build_info gauge\n"
                     "pipegate_handler_build_info{version=\"" PG_VERSION "\"} 1\n");
@@ -76,7 +77,7 @@ void own_page_write(struct own_page *page, const struct handler *handler, enum o
     page->error = NULL;
     switch (kind) {
     case OWN_PAGE_READY:
-        if (handler->leaving) fail(page, 503, "draining", "about to end");
+        if (handler->phase >= PG_LEAVING) fail(page, 503, "draining", "about to end");
         else write_health(page, handler);
         break;
     case OWN_PAGE_HEALTH: write_health(page, handler); break;
@@ -90,7 +91,7 @@ void own_page_write(struct own_page *page, const struct handler *handler, enum o
 
 static bool is_head(const struct handler *handler) {
     const struct pg_open *open = &handler->request.open;
-    return open->method_length == 4 && memcmp(open->method, "HEAD", 4) == 0;
+    return pg_http_is_head(open->method, open->method_length);
 }
 
 void own_page_answer(struct handler *handler, struct visit *visit, enum own_page_kind kind) {

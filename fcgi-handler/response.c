@@ -40,14 +40,12 @@ static const char *read_fields(struct pg_fields list, struct pg_field *fields, s
     return NULL;
 }
 
-const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, const char *method,
-                                size_t method_length, struct response *response) {
+const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, bool is_head, struct response *response) {
     struct pg_field fields[RESPONSE_FIELDS_MAX];
     size_t count;
     uint64_t length = PG_LENGTH_UNKNOWN;
     const char *wrong = read_fields(head->fields, fields, &count, &length);
     if (wrong) return wrong;
-    bool is_head = method_length == 4 && memcmp(method, "HEAD", 4) == 0;
     response->status = head->status;
     response->no_body = is_head || head->status == 204 || head->status == 304;
     if (whole && !response->no_body) {

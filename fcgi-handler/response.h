@@ -14,9 +14,8 @@ struct response {
     uint64_t content_length; /* of the body to come; PG_LENGTH_UNKNOWN */
 };
 
-/* Appends status and fields, and the empty line. `whole`: the body is all in this HEAD, so its length is known. `method` and its
- * length are the request's. NULL, or what is wrong with the response (a constant sentence for the visitor). */
-const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, const char *method,
-                                size_t method_length, struct response *response);
+/* Appends status and fields, and the empty line. `whole`: the body is all in this HEAD, so its length is known. `is_head`: it
+ * answers a HEAD. NULL, or what is wrong with the response (a constant sentence for the visitor). */
+const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, bool is_head, struct response *response);
 
 #endif

@@ -115,6 +115,10 @@ bool pg_http_is_idempotent(const char *method, size_t length) {
     return false;
 }
 
+bool pg_http_is_head(const char *method, size_t length) {
+    return length == 4 && memcmp(method, "HEAD", 4) == 0;
+}
+
 bool pg_http_parse_length(const char *text, size_t length, uint64_t *value) {
     uint64_t number = 0;
     if (length == 0 || length > 19) return false;

@@ -33,6 +33,9 @@ size_t pg_http_strip_hop_by_hop(struct pg_field *fields, size_t count);
 /* May the method be repeated without harm (RFC 9110 9.2.2: GET, HEAD, OPTIONS, TRACE, PUT, DELETE)? Case-sensitive. */
 bool pg_http_is_idempotent(const char *method, size_t length);
 
+/* Is it HEAD, whose response has no body? Case-sensitive (RFC 9110 9.1). */
+bool pg_http_is_head(const char *method, size_t length);
+
 /* Reads a Content-Length: digits only, at most 2^63-1. */
 bool pg_http_parse_length(const char *text, size_t length, uint64_t *value);
 

@@ -1,9 +1,18 @@
-/* What systemd expects of a service (sd_notify(3), sd_listen_fds(3)). Written out here after the "standalone implementation"
+/* The phases of a server's life, and what systemd expects of a service (sd_notify(3), sd_listen_fds(3)): written out here after the "standalone implementation"
  * those pages recommend: it is a few lines, and libsystemd would be the largest library in pg-client. */
 #ifndef PG_SERVICE_H
 #define PG_SERVICE_H
 
 #include <stdint.h>
+
+/* The life of a server, in this order; each may be the last. */
+enum pg_phase {
+    PG_STARTING, /* takes nobody before Redis has let it in */
+    PG_SERVING,
+    PG_LEAVING,  /* told to end: /-/readyz says so */
+    PG_DRAINING, /* takes nothing new */
+    PG_ENDING    /* waits for nobody */
+};
 
 /* Sends `state`, e.g. "READY=1" or "STOPPING=1", to $NOTIFY_SOCKET; does nothing where there is none. */
 void pg_service_notify(const char *state);

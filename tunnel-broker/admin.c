@@ -19,7 +19,7 @@ static void put_health(const struct broker *broker, struct websocket_answer *ans
 }
 
 static void put_readiness(const struct broker *broker, struct websocket_answer *answer) {
-    if (!broker->leaving) {
+    if (broker->phase < PG_LEAVING) {
         put_health(broker, answer);
         return;
     }
@@ -94,7 +94,7 @@ static void put_metrics(const struct broker *broker, struct pg_text *to) {
     put_traffic(to, &broker->counters);
     put_losses(to, &broker->counters);
     put_bus(to, broker->bus);
-    pg_metrics_gauge(to, "pipegate_broker_ready", "0 once it is about to end.", !broker->leaving);
+    pg_metrics_gauge(to, "pipegate_broker_ready", "0 once it is about to end.", broker->phase < PG_LEAVING);
     pg_process_metrics(to, broker->started_ms);
 }
 

@@ -24,8 +24,8 @@ static void on_bus_closed(void *owner) {
 }
 
 static void end(struct broker *broker) {
-    if (broker->ending) return;
-    broker->ending = true;
+    if (broker->phase == PG_ENDING) return;
+    broker->phase = PG_ENDING;
     uv_timer_stop(&broker->deadline);
     struct pg_bus *bus = broker->bus;
     broker->bus = NULL;
@@ -50,7 +50,7 @@ static void on_time_to_end(uv_timer_t *timer) {
 }
 
 void broker_session_ended(struct broker *broker) {
-    if (!broker->draining || broker->sessions > 0) return;
+    if (broker->phase < PG_DRAINING || broker->sessions > 0) return;
     broker->end_by_ms = uv_now(&broker->loop) + broker->closing_ms;
     uv_timer_start(&broker->deadline, on_time_to_end, 0, END_LOOK_MS);
 }
@@ -63,7 +63,7 @@ static void on_time_to_close(uv_timer_t *timer) {
 static void drain(struct broker *broker) {
     struct tunnel *tunnel, *next_tunnel;
     struct session *session, *next;
-    broker->draining = true;
+    broker->phase = PG_DRAINING;
     pg_log(broker->log, PG_LOG_INFO, NULL, "draining: %zu clients are told to attach elsewhere", broker->sessions);
     listener_close(&broker->listeners[BROKER_CLIENTS]);
     HASH_ITER(hh, broker->tunnels, tunnel, next_tunnel) {
@@ -86,8 +86,8 @@ static void on_delay_over(uv_timer_t *timer) {
 static void on_signal(uv_signal_t *signal, int number) {
     struct broker *broker = signal->data;
     (void)number;
-    if (broker->leaving) _exit(EXIT_SUCCESS);
-    broker->leaving = true;
+    if (broker->phase >= PG_LEAVING) _exit(EXIT_SUCCESS);
+    broker->phase = PG_LEAVING;
     pg_service_notify("STOPPING=1");
     if (broker->config->drain_delay_ms) {
         pg_log(broker->log, PG_LOG_INFO, NULL, "not ready any more; clients are served for another %" PRIu64 " ms",
@@ -112,13 +112,13 @@ static void on_refused(void *owner, const char *why) {
     struct broker *broker = owner;
     pg_log(broker->log, PG_LOG_ERROR, NULL, "--redis: %s", why);
     broker->exit_status = PG_EXIT_USAGE;
-    broker->leaving = broker->draining = true;
+    broker->phase = PG_DRAINING;
     uv_timer_start(&broker->deadline, on_refused_end, 0, 0); /* not from within the bus */
 }
 
 static void begin(struct broker *broker) {
-    if (broker->begun || broker->leaving) return;
-    broker->begun = true;
+    if (broker->phase != PG_STARTING) return;
+    broker->phase = PG_SERVING;
     uv_timer_stop(&broker->deadline);
     listener_resume(&broker->listeners[BROKER_CLIENTS]);
     pg_service_notify("READY=1");
@@ -162,10 +162,10 @@ static struct gate_verdict on_judge(void *owner, const struct gate_request *requ
     struct broker *broker = owner;
     const struct pg_secret *secret = broker->config->open ? NULL : &broker->config->secret;
     struct gate_verdict verdict = gate_judge(secret, request, pg_clock_unix_ms() / 1000);
-    if (verdict.status == GATE_OPEN && (broker->draining || broker->sessions >= broker->max_clients)) {
+    if (verdict.status == GATE_OPEN && (broker->phase >= PG_DRAINING || broker->sessions >= broker->max_clients)) {
         verdict.status = GATE_UNAVAILABLE;
         verdict.sentence =
-            broker->draining ? "this broker ends: attach again" : "this broker has all the clients it may have";
+            broker->phase >= PG_DRAINING ? "this broker ends: attach again" : "this broker has all the clients it may have";
     }
     if (verdict.status != GATE_OPEN) {
         const struct pg_log_about about = {.tunnel = verdict.has_tunnel ? &verdict.tunnel : NULL, .peer = peer};

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "counters.h"
 #include "listener.h"
+#include "service.h"
 #include "tunnel.h"
 #include "watchdog.h"
 #include "websocket.h"
@@ -35,10 +36,7 @@ struct broker {
     uint64_t closing_ms, end_by_ms;
     struct pg_watchdog watchdog;
     int exit_status;
-    bool begun;    /* it takes clients, or has */
-    bool leaving;  /* told to end: /-/readyz says so */
-    bool draining; /* clients are sent away, and no new ones taken */
-    bool ending;
+    enum pg_phase phase;
 };
 
 /* Runs until it is told to stop. `config` and `log` are borrowed. Returns the exit status. */

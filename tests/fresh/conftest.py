@@ -1,15 +1,13 @@
 """README's commands, on machines that have nothing but the base system and git."""
-import os
 import platform
 import sys
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS / "e2e"), str(TESTS / "packages")]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
 
-import systems  # noqa: E402
+from kit import systems  # noqa: E402
 
 RELEASES = {"debian-12": "bookworm", "debian-13": "trixie", "ubuntu-24.04": "noble"}
 

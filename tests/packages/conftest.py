@@ -1,7 +1,6 @@
 """Fixtures of the packages' tests: the packages, made and installed in clean Debian systems; the kit is that of the
 end-to-end tests."""
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
@@ -10,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "e2e"), os.path.dirname(__file__)]
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
 
+from kit import systems  # noqa: E402
 from kit.programs import ROOT  # noqa: E402
-import systems  # noqa: E402
 
 SOURCES = ("CMakeLists.txt", "README.md", "LICENSE", "lib", "fcgi-handler", "tunnel-broker", "client", "deploy")
 # What a machine is given before the packages come.

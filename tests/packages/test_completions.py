@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-import systems
+from kit import systems
 
 PROGRAMS = {"pg-handler": [], "pg-broker": ["token"], "pg-client": []}
 

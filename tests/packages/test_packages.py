@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from kit import systems
 from kit.wait import until
-import systems
 
 SERVER, CLIENT = "pipegate-server", "pipegate-client"
 # What dpkg, apt and ldconfig write about any package at all.

@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from kit import systems
 from kit.wait import until
-import systems
 
 SYSTEM_UNITS = ["pipegate-handler.socket", "pipegate-handler@.service", "pipegate-broker.socket", "pipegate-broker@.service"]
 USER_UNITS = ["pipegate-client@.service"]

@@ -25,7 +25,7 @@ static const char *write_pairs(const char *method, uint16_t status, const char *
     struct pg_frame frame = {.type = PG_HEAD, .payload = payload, .length = size + strlen(body)};
     assert_null(pg_head_decode(&frame, &head));
     struct pg_text text = pg_text_in(written, sizeof written);
-    return response_write_head(&text, &head, whole, method, strlen(method), &response);
+    return response_write_head(&text, &head, whole, strcmp(method, "HEAD") == 0, &response);
 }
 
 #define PAIRS(...) ((const struct pair[]){__VA_ARGS__}), sizeof((const struct pair[]){__VA_ARGS__}) / sizeof(struct pair)

@@ -286,6 +286,15 @@ static void idempotent_methods_are_these_in_this_case(void **state) {
     assert_false(check(pg_http_is_idempotent, "PUT\0", 4));
 }
 
+static void head_is_this_in_this_case(void **state) {
+    (void)state;
+    assert_true(check(pg_http_is_head, "HEAD", 4));
+    assert_false(check(pg_http_is_head, "head", 4));
+    assert_false(check(pg_http_is_head, "HEADS", 5));
+    assert_false(check(pg_http_is_head, "HEA", 3));
+    assert_false(check(pg_http_is_head, "", 0));
+}
+
 static bool parse_length(const char *text, size_t length, uint64_t *value) {
     char *copy = exact_copy(text, length);
     bool good = pg_http_parse_length(copy, length, value);
@@ -346,6 +355,7 @@ int main(void) {
         cmocka_unit_test(the_worst_head_takes_no_time),
         cmocka_unit_test(connection_names_as_many_as_the_limit),
         cmocka_unit_test(idempotent_methods_are_these_in_this_case),
+        cmocka_unit_test(head_is_this_in_this_case),
         cmocka_unit_test(a_content_length_is_digits_up_to_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

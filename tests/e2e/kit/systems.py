@@ -12,8 +12,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from kit.programs import ROOT, Program
-from kit.wait import until
+from .programs import ROOT, Program
+from .wait import until
 
 CACHE = Path(os.environ.get("PIPEGATE_TEST_CACHE", "/var/tmp/pipegate-tests"))
 # NoLocking: a system is ours alone, and of the downloads, which all share, every file appears under its name when it is whole.
