@@ -147,7 +147,7 @@ enum exchange_added exchange_add(struct exchange *exchange, const void *bytes, s
     return EXCHANGE_ADDED;
 }
 
-void exchange_end(struct exchange *exchange) {
+void exchange_complete(struct exchange *exchange) {
     exchange->response_ended = true;
     if (exchange->streamed) pg_outflow_end(&exchange->response);
 }

@@ -123,7 +123,7 @@ enum exchange_added { EXCHANGE_ADDED, EXCHANGE_FULL, EXCHANGE_NO_MEMORY };
 enum exchange_added exchange_add(struct exchange *exchange, const void *bytes, size_t length);
 
 /* The body is complete. */
-void exchange_end(struct exchange *exchange);
+void exchange_complete(struct exchange *exchange);
 
 /* It ends with a RESET, whatever was sent before. `sentence` is copied. */
 void exchange_reset(struct exchange *exchange, enum pg_reason reason, const char *sentence);

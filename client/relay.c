@@ -133,7 +133,7 @@ static void on_done(void *owner, const struct local_outcome *outcome) {
     exchange->local = NULL;
     exchange->moved_ms = uv_now(relay->options.loop);
     exchange->hungry = false;
-    if (outcome->good) exchange_end(exchange);
+    if (outcome->good) exchange_complete(exchange);
     else exchange_reset(exchange, outcome->reason, outcome->sentence);
     exchange_ignore_request(exchange);
     outgoing_send(&relay->outgoing, exchange);

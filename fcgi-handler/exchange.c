@@ -67,9 +67,9 @@ static struct exchange *find_for(struct handler *handler, const struct pg_envelo
     }
     bool unknown = frame->type == PG_RESUME && (frame->flags & PG_UNKNOWN);
     bool reset = frame->type == PG_RESET;
-    /* Nobody has it: of a life before, or what said that this one has it is lost. The OPEN is pushed again. */
     bool not_here = unknown || (reset && pg_reset_reason(frame) == PG_NO_EXCHANGE);
-    if (e->path.taker == 0 && (not_here || frame->type == PG_DATA)) return NULL;
+    bool late = frame->type == PG_DATA && e->path.lost; /* of a life before the one that was lost, it may be */
+    if (e->path.taker == 0 && (not_here || late)) return NULL; /* nobody has it: the OPEN is pushed again */
     *sender = path_heard(&e->path, envelope);
     if (*sender == PATH_LOST) return NULL;
     if (*sender == PATH_FOREIGN) {
@@ -95,6 +95,7 @@ static void on_ack(struct handler *handler, const struct pg_envelope *envelope, 
 }
 
 static void on_data(struct exchange *e, const struct pg_frame *frame, enum path_sender sender) {
+    if (e->state == EXCHANGE_WAITING) exchange_on_acknowledged(e, e->body.acked); /* whoever answers has it */
     if (e->state != EXCHANGE_RESPONDING) {
         exchange_on_gap(e, sender, "the client sent response bytes before a head"); /* or the head is lost */
         return;

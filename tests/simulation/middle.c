@@ -1,0 +1,512 @@
+#include "middle.h"
+
+#include "broker_link.h"
+#include "bus.h"
+#include "client_end.h"
+#include "handler_end.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAYS_MAX = 32, QUEUE_MAX = 128, ANSWERS_MAX = 128 };
+
+/* What is no frame, in a way's queue to the client. */
+enum kind { FRAME, ATTACHED, RESYNC };
+
+struct message {
+    enum kind kind;
+    uint8_t *bytes;
+    size_t length;
+};
+
+struct queue {
+    struct message messages[QUEUE_MAX];
+    size_t first, count;
+};
+
+/* One session of the client: a connection to a broker, and what is under way on it and behind it. */
+struct link {
+    struct middle *middle;
+    struct pg_envelope envelope;
+    uint32_t life;
+    bool open;       /* the client can send */
+    bool read;       /* the client reads what still comes */
+    bool session;    /* the broker has it */
+    bool asks;       /* the broker is about to attach it */
+    bool attached;   /* the client was told that it is */
+    size_t room;     /* messages that the client may have under way */
+    struct message draft;
+    struct queue up, down;
+};
+
+struct answer_of_redis {
+    enum { ON_OPEN, ON_ROUTE, ON_ROUTED } kind;
+    struct pg_id exchange;
+    enum pg_bus_result result;
+    struct pg_id broker;
+    uint64_t session;
+};
+
+struct pg_bus {
+    struct middle *middle;
+};
+
+struct middle {
+    struct world *world;
+    struct pg_bus bus;
+    bool bus_up; /* the handler's connection to Redis */
+    struct pg_bus_counters counters;
+    /* Redis */
+    struct queue list; /* requests that wait */
+    bool known;        /* the tunnel is */
+    uint32_t route_life;
+    struct link *route; /* NULL: nobody is attached */
+    struct answer_of_redis answers[ANSWERS_MAX];
+    size_t answers_first, answers_count;
+    /* the client's connections */
+    struct link links[WAYS_MAX];
+    size_t links_count;
+    struct link *current, *next;
+};
+
+/* --- queues --- */
+
+static bool put(struct queue *queue, enum kind kind, const uint8_t *head, size_t head_length, const uint8_t *body,
+                size_t body_length) {
+    if (queue->count == QUEUE_MAX) return false; /* full: lost, as a bounded inbox loses */
+    struct message *message = &queue->messages[(queue->first + queue->count++) % QUEUE_MAX];
+    *message = (struct message){.kind = kind, .bytes = malloc(head_length + body_length + 1), .length = head_length + body_length};
+    if (!message->bytes) abort();
+    if (head_length) memcpy(message->bytes, head, head_length);
+    if (body_length) memcpy(message->bytes + head_length, body, body_length);
+    return true;
+}
+
+static bool take(struct queue *queue, struct message *message) {
+    if (queue->count == 0) return false;
+    *message = queue->messages[queue->first];
+    queue->first = (queue->first + 1) % QUEUE_MAX;
+    queue->count--;
+    return true;
+}
+
+static void lose_all(struct queue *queue) {
+    struct message message;
+    while (take(queue, &message)) free(message.bytes);
+}
+
+/* Messages that follow each other are lost; not what a broker itself says to its client. */
+static void lose_some(struct world *world, struct queue *queue) {
+    size_t first = (size_t)below(world, queue->count + 1), stop = first + (size_t)below(world, queue->count - first + 1);
+    for (size_t i = 0, count = queue->count; i < count; i++) {
+        struct message message;
+        take(queue, &message);
+        if (i < first || i >= stop || message.kind != FRAME) queue->messages[(queue->first + queue->count++) % QUEUE_MAX] = message;
+        else free(message.bytes);
+    }
+}
+
+/* --- what is seen on the way --- */
+
+enum { REQUEST, RESPONSE };
+
+static void look_at_bytes(struct world *world, int direction, const struct pg_id *id, uint64_t stop) {
+    struct request_plan *plan = find_request(world, id);
+    if (!plan) return;
+    if (stop > plan->top[direction]) plan->top[direction] = stop;
+    if (stop > plan->given[direction] + PG_WINDOW) wrong(world, "more is under way than a window");
+}
+
+/* A frame is sent. */
+static void look_at(struct world *world, int direction, const uint8_t *bytes, size_t length) {
+    struct pg_frame frame;
+    struct pg_head head;
+    const char *bad = pg_frame_decode(bytes, length, &frame);
+    if (bad) wrong(world, bad);
+    else if (frame.type == PG_DATA) look_at_bytes(world, direction, &frame.exchange, frame.offset + frame.length);
+    else if (frame.type == PG_HEAD && !pg_head_decode(&frame, &head)) look_at_bytes(world, direction, &frame.exchange, head.body_bytes);
+    else if (frame.type == PG_RESET && pg_reset_reason(&frame) == PG_PROTOCOL) {
+        /* One life of the client cannot go on with a response that another had begun. */
+        const struct request_plan *plan = find_request(world, &frame.exchange);
+        if (!plan || !plan->life_lost) wrong(world, "one end says that the other broke the protocol");
+    }
+}
+
+/* A frame arrives; `from`: the client's life, or 0. */
+static void look_at_arrival(struct world *world, int direction, const uint8_t *bytes, size_t length, uint32_t from) {
+    struct pg_frame frame;
+    if (pg_frame_decode(bytes, length, &frame)) return;
+    struct request_plan *plan = find_request(world, &frame.exchange);
+    bool knows = !(frame.type == PG_RESUME && (frame.flags & PG_UNKNOWN)) && frame.type != PG_RESET;
+    if (plan && from && knows) plan->heard_from = from;
+    if (frame.type != PG_ACK) return;
+    for (size_t i = 0; i < pg_ack_count(&frame); i++) {
+        struct pg_ack ack = pg_ack_get(&frame, i);
+        plan = find_request(world, &ack.exchange);
+        if (!plan) continue;
+        if (from) plan->heard_from = from;
+        if (ack.received > plan->given[direction]) plan->given[direction] = ack.received;
+    }
+}
+
+/* --- Redis, as the handler has it --- */
+
+static struct link *link_with(struct middle *middle, uint64_t session) {
+    for (size_t i = 0; i < middle->links_count; i++)
+        if (middle->links[i].envelope.session == session) return &middle->links[i];
+    return NULL;
+}
+
+static void answer(struct middle *middle, struct answer_of_redis what) {
+    if (middle->answers_count == ANSWERS_MAX) abort();
+    middle->answers[(middle->answers_first + middle->answers_count++) % ANSWERS_MAX] = what;
+}
+
+static bool may_send(struct middle *middle) {
+    return middle->bus_up && (middle->world->calm || !chance(middle->world, 200));
+}
+
+bool pg_bus_is_up(const struct pg_bus *bus) {
+    return bus->middle->bus_up;
+}
+
+const struct pg_bus_counters *pg_bus_counters(const struct pg_bus *bus) {
+    return &bus->middle->counters;
+}
+
+bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg_id *exchange, bool again, const uint8_t *frame,
+                 size_t length) {
+    struct middle *middle = bus->middle;
+    struct answer_of_redis result = {.kind = ON_OPEN, .exchange = *exchange, .result = PG_BUS_OK};
+    (void)tunnel;
+    if (!may_send(middle)) return false;
+    bool taken_from = middle->route && middle->route->session;
+    if (!middle->known) result.result = PG_BUS_NO_TUNNEL;
+    else if (again && middle->list.count && !taken_from) result.result = PG_BUS_OK; /* it is taken to be there still */
+    else if (!put(&middle->list, FRAME, frame, length, NULL, 0)) result.result = PG_BUS_FULL;
+    answer(middle, result);
+    return true;
+}
+
+bool pg_bus_find_route(struct pg_bus *bus, const struct pg_id *tunnel) {
+    struct middle *middle = bus->middle;
+    struct answer_of_redis result = {.kind = ON_ROUTE};
+    (void)tunnel;
+    if (!middle->bus_up) return false;
+    if (middle->route) result.broker = middle->route->envelope.broker;
+    if (middle->route) result.session = middle->route->envelope.session;
+    answer(middle, result);
+    return true;
+}
+
+bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_id *tunnel, const uint8_t *frame, size_t length) {
+    struct middle *middle = bus->middle;
+    (void)tunnel;
+    if (!middle->bus_up) return false;
+    for (size_t left = middle->list.count; left > 0; left--) {
+        struct message message;
+        take(&middle->list, &message);
+        bool same = message.length == length && memcmp(message.bytes, frame, length) == 0;
+        if (!same) put(&middle->list, FRAME, message.bytes, message.length, NULL, 0);
+        free(message.bytes);
+    }
+    return true;
+}
+
+bool pg_bus_send(struct pg_bus *bus, const struct pg_id *to, const struct pg_envelope *envelope, const uint8_t *head,
+                 size_t head_length, const uint8_t *body, size_t body_length) {
+    struct middle *middle = bus->middle;
+    struct link *link = link_with(middle, envelope->session);
+    (void)to;
+    if (!may_send(middle)) return false;
+    if (!link || !link->session) return true; /* the broker knows of no such session */
+    if (!put(&link->down, FRAME, head, head_length, body, body_length)) return true;
+    const struct message *message = &link->down.messages[(link->down.first + link->down.count - 1) % QUEUE_MAX];
+    look_at(middle->world, REQUEST, message->bytes, message->length);
+    return true;
+}
+
+/* --- the connection, as the client has it --- */
+
+bool link_is_open(const struct link *link) {
+    return link->open;
+}
+
+bool link_is_flushed(const struct link *link) {
+    return link->up.count < link->room;
+}
+
+void link_flush(struct link *link) {
+    (void)link;
+}
+
+uint8_t *link_begin(struct link *link, size_t size) {
+    if (!link->open || link->up.count >= link->room) return NULL;
+    free(link->draft.bytes);
+    link->draft = (struct message){.bytes = malloc(size), .length = size};
+    if (!link->draft.bytes) abort();
+    return link->draft.bytes;
+}
+
+void link_commit(struct link *link) {
+    look_at(link->middle->world, RESPONSE, link->draft.bytes, link->draft.length);
+    put(&link->up, FRAME, link->draft.bytes, link->draft.length, NULL, 0);
+}
+
+/* --- what happens by itself --- */
+
+static void close_link(struct middle *middle, struct link *link) {
+    if (middle->current == link) {
+        middle->current = NULL;
+        client_detach(middle->world->client);
+    }
+    if (middle->next == link) middle->next = NULL;
+    link->open = false;
+}
+
+bool middle_moves_up(struct middle *middle) {
+    struct message message;
+    size_t first = (size_t)below(middle->world, middle->links_count);
+    if (!middle->bus_up) return false;
+    for (size_t i = 0; i < middle->links_count; i++) {
+        struct link *link = &middle->links[(first + i) % middle->links_count];
+        if (!take(&link->up, &message)) continue;
+        look_at_arrival(middle->world, REQUEST, message.bytes, message.length, link->life);
+        handler_takes(middle->world->handler, &link->envelope, message.bytes, message.length);
+        free(message.bytes);
+        if (link == middle->current && link_is_flushed(link)) client_room(middle->world->client);
+        return true;
+    }
+    return false;
+}
+
+static void told_attached(struct middle *middle, struct link *link) {
+    if (!link->open) return;
+    struct link *before = middle->current;
+    middle->current = link;
+    if (middle->next == link) middle->next = NULL;
+    client_attach(middle->world->client, link);
+    if (before && before != link) before->open = false; /* it says goodbye there, and reads what still comes */
+}
+
+bool middle_moves_down(struct middle *middle) {
+    struct message message;
+    size_t first = (size_t)below(middle->world, middle->links_count);
+    for (size_t i = 0; i < middle->links_count; i++) {
+        struct link *link = &middle->links[(first + i) % middle->links_count];
+        if (!link->read || !take(&link->down, &message)) continue;
+        if (message.kind == ATTACHED) told_attached(middle, link);
+        else if (message.kind == RESYNC) client_announce(middle->world->client);
+        else {
+            look_at_arrival(middle->world, RESPONSE, message.bytes, message.length, 0);
+            client_take(middle->world->client, message.bytes, message.length);
+        }
+        free(message.bytes);
+        return true;
+    }
+    return false;
+}
+
+bool middle_takes_request(struct middle *middle) {
+    struct message message;
+    struct link *link = middle->route;
+    struct pg_frame frame;
+    if (!link || !link->session || !link->attached || !take(&middle->list, &message)) return false;
+    struct request_plan *plan = pg_frame_decode(message.bytes, message.length, &frame) ? NULL : find_request(middle->world, &frame.exchange);
+    /* Whoever had it may have done it. Only one that the handler had never heard of may be given to another: DESIGN section 5. */
+    if (plan && !plan->idempotent && plan->heard_from && plan->heard_from != link->life)
+        wrong(middle->world, "a POST is given to another life of the client than the one that has it");
+    if (plan && plan->answered) wrong(middle->world, "a request waits though the visitor has some of the response");
+    put(&link->down, FRAME, message.bytes, message.length, NULL, 0);
+    free(message.bytes);
+    return true;
+}
+
+/* The broker asks Redis for the tunnel, and has it: nobody else's client is in the way here. */
+static void attach(struct middle *middle, struct link *link) {
+    struct link *before = middle->route;
+    link->asks = false;
+    if (middle->route_life && middle->route_life != link->life && middle->bus_up)
+        answer(middle, (struct answer_of_redis){.kind = ON_ROUTED});
+    middle->known = true;
+    middle->route = link;
+    middle->route_life = link->life;
+    if (before && before != link && before->session) { /* REPLACED */
+        before->session = false;
+        before->read = before->read && chance(middle->world, 2);
+        if (!before->read) close_link(middle, before);
+    }
+    put(&link->down, link->attached ? RESYNC : ATTACHED, NULL, 0, NULL, 0);
+    link->attached = true;
+}
+
+bool middle_attaches(struct middle *middle) {
+    size_t first = (size_t)below(middle->world, middle->links_count);
+    for (size_t i = 0; i < middle->links_count; i++) {
+        struct link *link = &middle->links[(first + i) % middle->links_count];
+        if (!link->session || !link->asks) continue;
+        attach(middle, link);
+        return true;
+    }
+    return false;
+}
+
+bool middle_answers(struct middle *middle) {
+    if (middle->answers_count == 0) return false;
+    struct answer_of_redis what = middle->answers[middle->answers_first];
+    middle->answers_first = (middle->answers_first + 1) % ANSWERS_MAX;
+    middle->answers_count--;
+    switch (what.kind) {
+    case ON_OPEN: handler_on_open(middle->world->handler, &what.exchange, what.result); break;
+    case ON_ROUTE: handler_on_route(middle->world->handler, &what.broker, what.session); break;
+    case ON_ROUTED: handler_on_routed(middle->world->handler); break;
+    }
+    return true;
+}
+
+static void make_connection(struct middle *middle) {
+    struct world *world = middle->world;
+    if (middle->links_count == WAYS_MAX) return;
+    struct link *link = &middle->links[middle->links_count++];
+    struct pg_id instance = client_instance(world->life);
+    *link = (struct link){.middle = middle, .life = world->life, .open = true, .read = true, .session = true, .asks = true};
+    link->room = 4 + (size_t)below(world, 40);
+    link->envelope = (struct pg_envelope){.tunnel = tunnel_id, .broker = {{(uint8_t)(10 + middle->links_count)}}};
+    link->envelope.session = pg_session_make(&instance, (uint32_t)middle->links_count);
+    middle->next = link;
+}
+
+bool middle_connects(struct middle *middle) {
+    if (middle->current || middle->next || middle->links_count == WAYS_MAX) return false;
+    make_connection(middle);
+    return true;
+}
+
+/* --- what breaks --- */
+
+/* The handler's connection: what was asked is not known to be done, and a message may be lost with it. */
+static void cut_bus(struct middle *middle) {
+    middle->bus_up = false;
+    for (size_t i = 0; i < middle->answers_count; i++) {
+        struct answer_of_redis *what = &middle->answers[(middle->answers_first + i) % ANSWERS_MAX];
+        if (what->kind == ON_OPEN) what->result = PG_BUS_DOWN;
+    }
+    for (size_t i = 0, left = middle->answers_count; i < left; i++) { /* only of OPENs something is heard */
+        struct answer_of_redis what = middle->answers[middle->answers_first];
+        middle->answers_first = (middle->answers_first + 1) % ANSWERS_MAX;
+        middle->answers_count--;
+        if (what.kind != ON_ROUTE) answer(middle, what);
+    }
+}
+
+static void mend_bus(struct middle *middle) {
+    if (middle->bus_up) return;
+    middle->bus_up = true;
+    middle->counters.reconnects++;
+    handler_on_bus_up(middle->world->handler);
+}
+
+/* The session ends, and the broker knows or is dead. What has come of the client is on its way. */
+static void cut_link(struct middle *middle, struct link *link, bool broker_dies) {
+    if (!link) return;
+    if (broker_dies) lose_some(middle->world, &link->up);
+    close_link(middle, link);
+    link->read = link->session = link->asks = false;
+    lose_all(&link->down);
+    if (middle->route == link && !broker_dies) middle->route = NULL;
+}
+
+static void restart_redis(struct middle *middle) {
+    cut_bus(middle);
+    lose_all(&middle->list);
+    middle->known = false;
+    middle->route = NULL;
+    middle->route_life = 0;
+    for (size_t i = 0; i < middle->links_count; i++) {
+        lose_some(middle->world, &middle->links[i].up);
+        lose_some(middle->world, &middle->links[i].down);
+        middle->links[i].asks = middle->links[i].session;
+    }
+}
+
+void middle_breaks(struct middle *middle) {
+    struct world *world = middle->world;
+    struct link *link = &middle->links[below(world, middle->links_count)];
+    bool room = middle->links_count + 4 < WAYS_MAX;
+    switch (below(world, 10)) {
+    case 0: lose_some(world, &link->up); break;
+    case 1: lose_some(world, &link->down); break;
+    case 2: lose_some(world, &middle->list); break;
+    case 3:
+        if (room && middle->current && !middle->next) make_connection(middle); /* GOAWAY: it moves */
+        break;
+    case 4:
+        if (room) cut_link(middle, middle->current ? middle->current : middle->next, false);
+        break;
+    case 5:
+        if (room) cut_link(middle, middle->current ? middle->current : middle->next, true);
+        break;
+    case 6: cut_bus(middle); break;
+    case 7: case 8: mend_bus(middle); break;
+    default:
+        if (chance(world, 3)) restart_redis(middle);
+        break;
+    }
+}
+
+void middle_client_is_gone(struct middle *middle) {
+    middle->current = middle->next = NULL;
+    for (size_t i = 0; i < middle->links_count; i++) {
+        struct link *link = &middle->links[i];
+        if (middle->route == link) middle->route = NULL;
+        link->open = link->read = link->session = link->asks = false;
+        lose_all(&link->down);
+    }
+}
+
+void middle_heals(struct middle *middle) {
+    mend_bus(middle);
+}
+
+bool middle_is_empty(const struct middle *middle) {
+    for (size_t i = 0; i < middle->links_count; i++)
+        if (middle->links[i].up.count || (middle->links[i].read && middle->links[i].down.count)) return false;
+    return middle->list.count == 0 && middle->answers_count == 0;
+}
+
+void middle_show(const struct middle *middle) {
+    printf("bus %s, %zu requests wait, route %d, %zu connections\n", middle->bus_up ? "up" : "down", middle->list.count,
+           middle->route ? (int)(middle->route - middle->links) : -1, middle->links_count);
+    for (size_t i = 0; i < middle->links_count; i++) {
+        const struct link *link = &middle->links[i];
+        printf("  %zu: life %u%s%s%s%s%s%s, up %zu, down %zu\n", i, link->life, link->open ? ", open" : "", link->read ? ", read" : "",
+               link->session ? ", session" : "", link->attached ? ", attached" : "", link == middle->current ? ", current" : "",
+               link == middle->next ? ", next" : "", link->up.count, link->down.count);
+    }
+}
+
+/* --- birth and death --- */
+
+struct middle *middle_new(struct world *world) {
+    struct middle *middle = calloc(1, sizeof *middle);
+    if (!middle) abort();
+    middle->world = world;
+    middle->bus.middle = middle;
+    middle->bus_up = true;
+    return middle;
+}
+
+void middle_free(struct middle *middle) {
+    for (size_t i = 0; i < middle->links_count; i++) {
+        lose_all(&middle->links[i].up);
+        lose_all(&middle->links[i].down);
+        free(middle->links[i].draft.bytes);
+    }
+    lose_all(&middle->list);
+    free(middle);
+}
+
+struct pg_bus *middle_bus(struct middle *middle) {
+    return &middle->bus;
+}
