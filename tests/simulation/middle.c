@@ -99,9 +99,8 @@ static void lose_all(struct queue *queue) {
 /* Messages that follow each other are lost; not what a broker itself says to its client. */
 static void lose_some(struct world *world, struct queue *queue) {
     size_t first = (size_t)below(world, queue->count + 1), stop = first + (size_t)below(world, queue->count - first + 1);
-    for (size_t i = 0, count = queue->count; i < count; i++) {
-        struct message message;
-        take(queue, &message);
+    struct message message;
+    for (size_t i = 0, count = queue->count; i < count && take(queue, &message); i++) {
         if (i < first || i >= stop || message.kind != FRAME) queue->messages[(queue->first + queue->count++) % QUEUE_MAX] = message;
         else free(message.bytes);
     }
@@ -204,9 +203,8 @@ bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_id *tunnel, const uint8
     struct middle *middle = bus->middle;
     (void)tunnel;
     if (!middle->bus_up) return false;
-    for (size_t left = middle->list.count; left > 0; left--) {
-        struct message message;
-        take(&middle->list, &message);
+    struct message message;
+    for (size_t left = middle->list.count; left > 0 && take(&middle->list, &message); left--) {
         bool same = message.length == length && memcmp(message.bytes, frame, length) == 0;
         if (!same) put(&middle->list, FRAME, message.bytes, message.length, NULL, 0);
         free(message.bytes);
