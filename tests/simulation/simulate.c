@@ -111,16 +111,17 @@ static bool act(struct world *world, unsigned action) {
     case 4: return middle_takes_request(world->middle);
     case 5: return middle_answers(world->middle);
     case 6: return middle_attaches(world->middle) || middle_connects(world->middle);
-    default: return chance(world, world->calm ? 20 : 4) && time_passes(world);
+    default: return chance(world, world->calm ? 20 : world->hurry) && time_passes(world);
     }
 }
 
 static void step(struct world *world) {
-    if (!world->calm && chance(world, 30)) {
-        if (chance(world, 40)) restart_client(world);
+    if (!world->calm && chance(world, world->peace)) {
+        if (chance(world, 12)) restart_client(world);
         else middle_breaks(world->middle);
     }
     unsigned first = (unsigned)below(world, ACTIONS), i = 0;
+    if (first == world->slow && !world->calm && !chance(world, 8)) first++;
     while (i < ACTIONS && !act(world, (first + i) % ACTIONS)) i++;
     if (i == ACTIONS) time_passes(world);
     turn(world);
@@ -175,6 +176,9 @@ static void run(struct world *world, uint64_t seed) {
     *world = (struct world){.random = seed * 0x9E3779B97F4A7C15u + 1, .life = 1, .bytes = bytes};
     world->count = 1 + (size_t)below(world, REQUESTS_MAX);
     for (size_t i = 0; i < world->count; i++) plan_request(world, i);
+    world->peace = 5 + (unsigned)below(world, 60);
+    world->slow = (unsigned)below(world, 2 * ACTIONS);
+    world->hurry = 1 + (unsigned)below(world, 8);
     virtual_set(1000);
     world->middle = middle_new(world);
     world->handler = handler_start(world);

@@ -43,7 +43,10 @@ struct client_end;
 
 struct world {
     uint64_t random;
-    bool calm; /* nothing bad happens any more */
+    bool calm;      /* nothing bad happens any more; until then ... */
+    unsigned peace; /* ... something does once in so many steps, */
+    unsigned slow;  /* this action is seldom the first that is tried, */
+    unsigned hurry; /* and time passes at once in so many of the steps that could let it */
     size_t steps;
     struct request_plan requests[REQUESTS_MAX];
     size_t count;
