@@ -2,13 +2,14 @@
 import os
 import re
 import signal
+import subprocess
 import time
 import urllib.request
 
 import pytest
 
 from kit import ports
-from kit.programs import Program
+from kit.programs import ROOT, Program
 from kit.wait import until
 
 SHOULD_BE_EMPTY = ["tmp", "run/pipegate", "etc/pipegate", "var/lib/pipegate"]
@@ -64,9 +65,14 @@ def test_quickstart_behind_apache(machine, request):
     apache.interrupt()
 
 
-def test_all_tests(machine, request):
+def test_all_tests(machine, release, request):
+    """What it prints can be followed in build/results/tests-RELEASE.log."""
     if not request.config.getoption("--long"):
         pytest.skip("takes as long as all the tests do: only with --long")
-    text = machine.run("bash", "-c", "cd /root/pipegate && tests/run", network=True, deadline=3600)
-    print(text[-3000:])
-    assert re.search(r"^\d+ passed, 0 failed(, \d+ skipped)?$", text.splitlines()[-1])
+    path = ROOT / f"build/results/tests-{release}.log"
+    with open(path, "w") as log:
+        subprocess.run(machine.argv("bash", "-c", "cd /root/pipegate && exec tests/run", network=True), stdin=subprocess.DEVNULL,
+                       stdout=log, stderr=subprocess.STDOUT, timeout=3600)
+    lines = path.read_text().splitlines()
+    assert re.search(r"^\d+ passed, 0 failed(, \d+ skipped)?$", lines[-1]), "\n".join(lines[-100:])
+    print(lines[-1])

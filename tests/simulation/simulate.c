@@ -188,7 +188,12 @@ static void run(struct world *world, uint64_t seed) {
     while (world->steps < wild && !world->wrong && !is_over(world)) step(world);
     world->calm = true;
     middle_heals(world->middle);
-    for (size_t limit = world->steps + CALM_STEPS; world->steps < limit && !world->wrong && !is_clean(world);) step(world);
+    uint64_t healed = virtual_now(), served = 0;
+    for (size_t limit = world->steps + CALM_STEPS; world->steps < limit && !world->wrong && !is_clean(world);) {
+        if (!is_over(world)) served = virtual_now();
+        step(world);
+    }
+    if (served > healed) { static uint64_t hist[40]; size_t k=(served-healed)/1000; if(k>39)k=39; hist[k]++; if (seed%20000==0) for(k=0;k<40;k++) printf("%zu:%lu ",k,hist[k]); }
     for (size_t i = 0; i < world->count; i++) judge(world, &world->requests[i]);
     if (!is_clean(world)) wrong(world, "something is left behind");
     if (world->wrong) show(world);
