@@ -3,7 +3,7 @@
  * or held beyond its window; in the end every visitor has its response and nothing is left anywhere; and the local service has had each
  * request once (again only where DESIGN section 5 allows it).
  *
- *     simulate [--seed N] [--count N]     prints a failing seed, which can be given again; exits 1 then */
+ *     simulate [--seed FIRST] [--count N]     prints a failing seed, which can be given again; exits 1 then */
 #include "client_end.h"
 #include "handler_end.h"
 #include "middle.h"
@@ -220,11 +220,12 @@ static void count(struct totals *totals, const struct world *world) {
 int main(int argc, char **argv) {
     static struct world world;
     struct totals totals = {0};
-    uint64_t first = 1, runs = 5000;
+    uint64_t first = 1, runs = 0;
     for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--seed") == 0) first = strtoull(argv[i + 1], NULL, 10), runs = 1;
+        if (strcmp(argv[i], "--seed") == 0) first = strtoull(argv[i + 1], NULL, 10);
         else if (strcmp(argv[i], "--count") == 0) runs = strtoull(argv[i + 1], NULL, 10);
     }
+    if (!runs) runs = 1;
     world.random = 1;
     world.bytes = malloc(BODY_TABLE);
     if (!world.bytes) return 1;
