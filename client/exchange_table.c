@@ -13,6 +13,11 @@ void exchange_table_init(struct exchange_table *table) {
     list_init(&table->keeping);
 }
 
+void exchange_table_free(struct exchange_table *table) {
+    while (table->by_id) exchange_table_forget(table, table->by_id);
+    done_ids_free(&table->done);
+}
+
 struct exchange *exchange_table_find(const struct exchange_table *table, const struct pg_id *id) {
     struct exchange *found;
     HASH_FIND(hh, table->by_id, id, sizeof *id, found);
@@ -68,7 +73,12 @@ void exchange_table_forget(struct exchange_table *table, struct exchange *exchan
     list_leave(&exchange->sending);
     list_leave(&exchange->owing);
     list_leave(&exchange->unanswered);
+    done_ids_add(&table->done, &exchange->id);
     exchange_free(exchange);
+}
+
+bool exchange_table_is_done(const struct exchange_table *table, const struct pg_id *id) {
+    return done_ids_has(&table->done, id);
 }
 
 uint64_t exchange_table_expire(struct exchange_table *table, uint64_t now_ms) {

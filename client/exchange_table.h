@@ -1,8 +1,10 @@
-/* All exchanges, by id: the live ones, and the finished ones that are kept so that none is started twice. Bounded in
- * number, in bytes and in time; every operation is O(1), but for expiring. */
+/* All exchanges, by id: the live ones, the finished ones that are kept as long as their handler may ask for them, and the mere ids of
+ * those that are over, so that none is started twice. Bounded in number, in bytes and in time; every operation is O(1), but for
+ * expiring. */
 #ifndef CLIENT_EXCHANGE_TABLE_H
 #define CLIENT_EXCHANGE_TABLE_H
 
+#include "done_ids.h"
 #include "exchange.h"
 
 enum {
@@ -20,9 +22,13 @@ struct exchange_table {
     size_t live_count, finished_count;
     size_t wide_count; /* at most PG_WIDE_MAX */
     size_t kept;
+    struct done_ids done; /* forgotten ones */
 };
 
 void exchange_table_init(struct exchange_table *table);
+
+/* Forgets all, and frees what it holds. */
+void exchange_table_free(struct exchange_table *table);
 
 /* NULL: unknown. */
 struct exchange *exchange_table_find(const struct exchange_table *table, const struct pg_id *id);
@@ -40,7 +46,10 @@ void exchange_table_widen(struct exchange_table *table, struct exchange *exchang
 /* It keeps less than before. */
 void exchange_table_recount(struct exchange_table *table, struct exchange *exchange);
 
-/* Leaves every list it is in and frees it. Its local request is gone already. */
+/* Was it here, and is over? */
+bool exchange_table_is_done(const struct exchange_table *table, const struct pg_id *id);
+
+/* It is over: leaves every list it is in and is freed; only its id stays. Its local request is gone already. */
 void exchange_table_forget(struct exchange_table *table, struct exchange *exchange);
 
 /* Forgets the finished ones that are too old. Returns when the next will be, 0 = there is none. */

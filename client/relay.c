@@ -1,7 +1,6 @@
 #include "relay.h"
 
 #include "clock.h"
-#include "done_ids.h"
 #include "exchange_table.h"
 #include "outgoing.h"
 
@@ -21,7 +20,6 @@ struct relay {
     struct relay_options options;
     struct local_service *service;
     struct exchange_table table;
-    struct done_ids done;
     struct outgoing outgoing;
     size_t window;
     struct list unanswered; /* by age */
@@ -76,7 +74,6 @@ static void on_sent(struct exchange *exchange) {
 /* The handler wants to hear no more of it. */
 static void forget(struct relay *relay, struct exchange *exchange, const char *note) {
     cancel_local(exchange);
-    done_ids_add(&relay->done, &exchange->id); /* it is over: a copy of it must not begin anew */
     if (exchange->state != EXCHANGE_FINISHED) log_request(relay, exchange, exchange->status, note);
     exchange_table_forget(&relay->table, exchange);
 }
@@ -293,7 +290,7 @@ static const char *take_open(struct relay *relay, const struct pg_frame *frame) 
         outgoing_owe(&relay->outgoing, known);
         return NULL;
     }
-    if (relay->draining || done_ids_has(&relay->done, &frame->exchange)) return NULL;
+    if (relay->draining || exchange_table_is_done(&relay->table, &frame->exchange)) return NULL;
     wrong = local_request_check(&open);
     if (!wrong) wrong = check_body(frame, &open, &body);
     if (wrong) {
@@ -450,7 +447,6 @@ static void on_part_closed(void *owner) {
     if (--relay->open_handles > 0) return;
     void (*on_closed)(void *) = relay->on_closed;
     void *closed_owner = relay->options.owner;
-    done_ids_free(&relay->done);
     free(relay);
     if (on_closed) on_closed(closed_owner);
 }
@@ -487,10 +483,8 @@ struct relay *relay_new(const struct relay_options *options) {
 
 void relay_close(struct relay *relay, void (*on_closed)(void *owner)) {
     relay->on_closed = on_closed;
-    while (relay->table.by_id) {
-        cancel_local(relay->table.by_id);
-        exchange_table_forget(&relay->table, relay->table.by_id);
-    }
+    for (struct exchange *exchange = relay->table.by_id; exchange; exchange = exchange->hh.next) cancel_local(exchange);
+    exchange_table_free(&relay->table);
     local_service_close(relay->service, on_part_closed, relay);
     uv_close((uv_handle_t *)&relay->answer_timer, on_handle_closed);
     uv_close((uv_handle_t *)&relay->tick_timer, on_handle_closed);
