@@ -131,11 +131,12 @@ class System:
         return self.path / str(path).lstrip("/")
 
     def processes(self):
-        """Those that have it as their root directory."""
+        """Those that have it as their root directory. (Where we are in such a system ourselves, the kernel names the whole way there: they
+        are in a mount namespace of their own.)"""
         found = []
         for root in Path("/proc").glob("[0-9]*/root"):
             with contextlib.suppress(OSError):
-                if os.readlink(root) == str(self.path):
+                if os.readlink(root).endswith(str(self.path)):
                     found.append(int(root.parent.name))
         return found
 
