@@ -10,8 +10,10 @@ enum path_sender path_heard(struct path *path, const struct pg_envelope *from) {
     if (path->taker && life != path->taker) return PATH_FOREIGN;
     bool first = path->taker == 0;
     path->taker = life;
-    if (path_is_way(path, from)) return PATH_CURRENT;
     if (path->known && pg_session_is_older(from->session, path->way.session)) return PATH_STALE;
+    if (!first && pg_session_is_older(from->session, path->heard)) return PATH_STALE;
+    path->heard = from->session;
+    if (path_is_way(path, from)) return PATH_CURRENT;
     path->known = true;
     path->way = *from;
     return first ? PATH_CURRENT : PATH_CHANGED;
@@ -26,6 +28,7 @@ bool path_routed(struct path *path, const struct pg_envelope *to) {
 void path_adopt(struct path *path) {
     path->lost = path->taker;
     path->taker = pg_session_life(path->way.session);
+    path->heard = path->way.session;
 }
 
 void path_lose(struct path *path) {

@@ -11,6 +11,7 @@
 struct path {
     bool known;
     struct pg_envelope way; /* the newest that is known: where to send */
+    uint64_t heard;         /* the newest session that the taker was heard by: Redis may have told of another life's since */
     uint32_t taker;         /* the life (pg_session_life) that has the exchange; 0 = none */
     uint32_t lost;          /* a life that had it, and is over */
 };

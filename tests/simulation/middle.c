@@ -331,8 +331,9 @@ static void attach(struct middle *middle, struct link *link) {
     middle->route = link;
     middle->route_life = link->life;
     if (before && before != link && before->session) { /* REPLACED */
+        bool left = before != middle->current && before != middle->next; /* the client has, and may read what still comes */
         before->session = false;
-        before->read = before->read && chance(middle->world, 2);
+        before->read = before->read && left && chance(middle->world, 2);
         if (!before->read) close_link(middle, before);
     }
     put(&link->down, link->attached ? RESYNC : ATTACHED, NULL, 0, NULL, 0);

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WILD_STEPS = 3000, CALM_STEPS = 200000, ACTIONS = 8, LEAP_MAX_MS = 400, LIVES_MAX = 4 };
+/* WILD_MS: well before an end gives up on one that does nothing (5 minutes). */
+enum { WILD_STEPS = 3000, WILD_MS = 60000, CALM_STEPS = 200000, ACTIONS = 8, LEAP_MAX_MS = 400, LIVES_MAX = 4 };
 /* All is well again: whoever still waits is served within this. 15 s: an end that has lost what it did not miss asks then. */
 enum { SERVED_MS = 20000 };
 
@@ -187,7 +188,7 @@ static void run(struct world *world, uint64_t seed) {
     world->client = client_start(world, world->life);
     while (!middle_attaches(world->middle)) middle_connects(world->middle);
     size_t wild = below(world, WILD_STEPS);
-    while (world->steps < wild && !world->wrong && !is_over(world)) step(world);
+    while (world->steps < wild && virtual_now() < WILD_MS && !world->wrong && !is_over(world)) step(world);
     world->calm = true;
     middle_heals(world->middle);
     uint64_t healed = virtual_now(), served = 0;

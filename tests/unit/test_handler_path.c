@@ -45,6 +45,19 @@ static void another_life_is_foreign_until_the_first_is_lost(void **state) {
     assert_int_equal(heard(&path, 7, 3), PATH_LOST);
 }
 
+/* What the life that has it said by an older session is old news, also when Redis has told of another life meanwhile. */
+static void old_news_stays_old_when_another_life_is_attached(void **state) {
+    (void)state;
+    struct path path = {0};
+    struct pg_envelope anew = way(8, 1, 4);
+    heard(&path, 7, 1);
+    heard(&path, 7, 3);
+    assert_true(path_routed(&path, &anew));
+    assert_int_equal(heard(&path, 7, 2), PATH_STALE);
+    assert_true(path_is_way(&path, &anew));
+    assert_int_equal(heard(&path, 7, 3), PATH_CHANGED); /* it lives still: Redis is asked again */
+}
+
 static void where_redis_says_it_is_asked(void **state) {
     (void)state;
     struct path path = {0};
@@ -67,6 +80,7 @@ int main(void) {
         cmocka_unit_test(a_newer_session_is_the_way_and_an_older_one_is_not),
         cmocka_unit_test(the_same_session_elsewhere_is_the_way),
         cmocka_unit_test(another_life_is_foreign_until_the_first_is_lost),
+        cmocka_unit_test(old_news_stays_old_when_another_life_is_attached),
         cmocka_unit_test(where_redis_says_it_is_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
