@@ -91,15 +91,15 @@ static void turn(struct world *world) {
     client_turn(world->client);
 }
 
-/* To the next timer, or not so far. What attaches does so at once, compared with what times out. */
-static bool time_passes(struct world *world) {
+/* To the next timer, or not so far; `idle`: nothing else can happen before. What attaches does so at once, compared with what times
+ * out. */
+static bool time_passes(struct world *world, bool idle) {
     uint64_t now = virtual_now(), next = handler_next(world->handler), of_client = client_next(world->client);
     if (middle_connects(world->middle) || middle_attaches(world->middle)) return true;
     if (of_client < next) next = of_client;
     if (next == UINT64_MAX) return false;
     uint64_t leap = next > now ? next - now : 0;
-    bool waits = !world->calm || !middle_is_empty(world->middle); /* nothing is under way for minutes */
-    if (waits && leap > LEAP_MAX_MS) leap = 1 + below(world, LEAP_MAX_MS);
+    if ((!world->calm || !idle) && leap > LEAP_MAX_MS) leap = 1 + below(world, LEAP_MAX_MS);
     else if (chance(world, 4)) leap = below(world, leap + 1);
     virtual_set(now + leap);
     return true;
@@ -114,7 +114,7 @@ static bool act(struct world *world, unsigned action) {
     case 4: return middle_takes_request(world->middle);
     case 5: return middle_answers(world->middle);
     case 6: return middle_attaches(world->middle) || middle_connects(world->middle);
-    default: return chance(world, world->calm ? 20 : world->hurry) && time_passes(world);
+    default: return chance(world, world->calm ? 20 : world->hurry) && time_passes(world, false);
     }
 }
 
@@ -126,7 +126,7 @@ static void step(struct world *world) {
     unsigned first = (unsigned)below(world, ACTIONS), i = 0;
     if (first == world->slow && !world->calm && !chance(world, 8)) first++;
     while (i < ACTIONS && !act(world, (first + i) % ACTIONS)) i++;
-    if (i == ACTIONS) time_passes(world);
+    if (i == ACTIONS) time_passes(world, true);
     turn(world);
     handler_check(world->handler);
     world->steps++;
