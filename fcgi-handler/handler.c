@@ -27,7 +27,7 @@ static const int signal_numbers[2] = {SIGTERM, SIGINT};
 static void on_visit(void *owner, struct visit *visit) {
     struct handler *handler = owner;
     struct request *request = &handler->request;
-    struct pg_id id = pg_id_random();
+    struct pg_id id = pg_id_pool_take(&handler->ids);
     switch (request_read(request, visit_params(visit), &id, handler->config.max_header)) {
     case REQUEST_BAD: exchange_refuse(handler, visit, ANSWER_BAD_REQUEST, request->wrong); return;
     case REQUEST_TOO_LARGE: exchange_refuse(handler, visit, ANSWER_HEADER_TOO_LARGE, ""); return;

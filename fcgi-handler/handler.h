@@ -44,6 +44,7 @@ struct handler {
     struct front *front;
     struct pg_bus *bus;
     struct pg_id process;
+    struct pg_id_pool ids; /* for exchanges */
     struct acks acks;
     struct exchange *exchanges; /* uthash by exchange id */
     struct tunnel *tunnels;     /* uthash by tunnel id: how many exchanges each has */

@@ -8,12 +8,28 @@
 static const uint8_t digit_at[PG_ID_SIZE] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
 static const uint8_t dash_at[4] = {8, 13, 18, 23};
 
-struct pg_id pg_id_random(void) {
-    struct pg_id id;
-    if (getrandom(id.bytes, sizeof id.bytes, 0) != (ssize_t)sizeof id.bytes) abort();
+static void fill(struct pg_id *ids, size_t size) {
+    if (getrandom(ids, size, 0) != (ssize_t)size) abort();
+}
+
+static struct pg_id as_uuid(struct pg_id id) {
     id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0f) | 0x40); /* RFC 9562 5.4: version 4 */
     id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3f) | 0x80); /* RFC 9562 4.1: variant */
     return id;
+}
+
+struct pg_id pg_id_random(void) {
+    struct pg_id id;
+    fill(&id, sizeof id);
+    return as_uuid(id);
+}
+
+struct pg_id pg_id_pool_take(struct pg_id_pool *pool) {
+    if (pool->left == 0) {
+        fill(pool->ids, sizeof pool->ids);
+        pool->left = PG_ID_POOL;
+    }
+    return as_uuid(pool->ids[--pool->left]);
 }
 
 bool pg_id_equal(const struct pg_id *a, const struct pg_id *b) {

@@ -19,6 +19,17 @@ struct pg_id {
 /* A random UUID version 4 from the kernel (getrandom(2)). Aborts if the kernel has no randomness: nothing safe can follow. */
 struct pg_id pg_id_random(void);
 
+/* Random ids for a place that needs one for every request: as many from one system call as the kernel gives without fail (256 bytes,
+ * getrandom(2)). Zero-initialise. */
+enum { PG_ID_POOL = 256 / PG_ID_SIZE };
+struct pg_id_pool {
+    struct pg_id ids[PG_ID_POOL];
+    unsigned left;
+};
+
+/* The next id, as from pg_id_random. */
+struct pg_id pg_id_pool_take(struct pg_id_pool *pool);
+
 bool pg_id_equal(const struct pg_id *a, const struct pg_id *b);
 bool pg_id_is_zero(const struct pg_id *id);
 

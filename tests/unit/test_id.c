@@ -28,6 +28,18 @@ static void assert_refused(parser *parse_id, const char *text, size_t length) {
     assert_memory_equal(&id, &known, sizeof id);
 }
 
+static void ids_of_a_pool_are_version_4_and_differ(void **state) {
+    (void)state;
+    static struct pg_id ids[5 * PG_ID_POOL + 3];
+    struct pg_id_pool pool = {.left = 0};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        ids[i] = pg_id_pool_take(&pool);
+        assert_int_equal(ids[i].bytes[6] >> 4, 4);
+        assert_int_equal(ids[i].bytes[8] >> 6, 2);
+        for (size_t before = 0; before < i; before++) assert_false(pg_id_equal(&ids[i], &ids[before]));
+    }
+}
+
 static void random_ids_are_version_4_and_differ(void **state) {
     (void)state;
     struct pg_id last = {{0}};
@@ -140,6 +152,7 @@ static void every_other_length_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_ids_are_version_4_and_differ),
+        cmocka_unit_test(ids_of_a_pool_are_version_4_and_differ),
         cmocka_unit_test(every_byte_counts_when_compared),
         cmocka_unit_test(both_texts_are_read_in_either_case),
         cmocka_unit_test(random_ids_come_back_from_both_texts),
