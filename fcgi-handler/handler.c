@@ -17,7 +17,7 @@
 enum {
     POOL_THREADS = 8,
     SPARE_CONNECTIONS = 1024, /* idle kept connections and refusals, beyond the requests in flight */
-    HEAP_KEPT = 1024 * 1024,
+    HEAP_KEPT = 4 * 1024 * 1024,
     LIST_SPARE_MS = 5000,     /* a request list lives this much longer than a request may wait */
     BEGIN_MS = 1000           /* for Redis to answer, before the first request is taken all the same */
 };

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
-enum { SPARE_DESCRIPTORS = 256, END_LOOK_MS = 20, CLOSING_MAX_MS = 1000, BEGIN_MS = 1000, HEAP_KEPT = 1024 * 1024 };
+enum { SPARE_DESCRIPTORS = 256, END_LOOK_MS = 20, CLOSING_MAX_MS = 1000, BEGIN_MS = 1000, HEAP_KEPT = 4 * 1024 * 1024 };
 
 /* --- the end --- */
 

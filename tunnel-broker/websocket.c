@@ -9,7 +9,7 @@
 
 /* libwebsockets reads at most RX_SIZE at a time and keeps a buffer of it per client, untouched while the client is
  * idle. */
-enum { RX_SIZE = 16384, TX_SIZE = 65536, CLOSE_MS = 2000 };
+enum { RX_SIZE = 32768, TX_SIZE = 65536, CLOSE_MS = 2000 };
 /* Who connects and sends no request holds HTTP_HEADERS_MAX bytes; beyond so many of them the next wait their turn. */
 enum { HTTP_HEADERS_MAX = 16384, HANDSHAKES_MAX = 1024, HANDSHAKE_SECONDS = 20 };
 enum { CONTROL_MAX = 125 }; /* RFC 6455 5.5 */
