@@ -1,5 +1,6 @@
 #include "fastcgi.h"
 
+#include <errno.h>
 #include <fcgiapp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,8 @@ struct fastcgi {
     FCGX_Request fcgi; /* never copied or moved: its streams point back into it */
 };
 
-/* The beginning of what FCGX_Stream.data points to, the same in every libfcgi 2.4. We only look, at where the bytes that were
- * read end and at what is left of the record; fastcgi_initialise proves that the layout holds. */
+/* The beginning of what FCGX_Stream.data points to, the same in every libfcgi 2.4. We look at where the bytes that were read end and
+ * at what is left of the record, and take from content_left what we read past libfcgi; fastcgi_initialise proves that this is right. */
 struct reader_view {
     unsigned char *buffer;
     int size;
@@ -43,13 +44,60 @@ bool fastcgi_can_read(const struct fastcgi *request) {
     return hidden(request) + (size_t)queued >= needed;
 }
 
+/* Between two records: is the next one's header here with some of its content, or does it end the body? */
+static bool next_record_is_ready(const struct fastcgi *request) {
+    const FCGX_Stream *in = request->fcgi.in;
+    const struct reader_view *view = in->data;
+    uint8_t peeked[UINT8_MAX + RECORD_HEADER + 1];
+    const uint8_t *bytes = in->rdNext;
+    size_t padding = (size_t)view->padding_left, here = hidden(request), content;
+    if (here == 0) {
+        ssize_t got = recv(request->fcgi.ipcFd, peeked, padding + RECORD_HEADER + 1, MSG_PEEK | MSG_DONTWAIT);
+        here = got > 0 ? (size_t)got : 0;
+        bytes = peeked;
+    }
+    if (here < padding + RECORD_HEADER || !record_is_stdin(bytes + padding, &content)) return false;
+    return content == 0 || here > padding + RECORD_HEADER;
+}
+
+/* Content of the record at hand that libfcgi has not read, nor anything behind it: straight from the socket. */
+static size_t read_past(struct fastcgi *request, uint8_t *to, size_t max, enum fastcgi_body *state) {
+    struct reader_view *view = request->fcgi.in->data;
+    size_t wanted = (size_t)view->content_left < max ? (size_t)view->content_left : max;
+    ssize_t got = recv(request->fcgi.ipcFd, to, wanted, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) *state = FASTCGI_BROKEN;
+    if (got <= 0) return 0;
+    view->content_left -= (int)got;
+    return (size_t)got;
+}
+
+size_t fastcgi_read_ready(struct fastcgi *request, uint8_t *to, size_t max, enum fastcgi_body *state) {
+    const FCGX_Stream *in = request->fcgi.in;
+    const struct reader_view *view = in->data;
+    size_t length = 0, got;
+    *state = FASTCGI_MORE;
+    do {
+        bool past = in->rdNext == in->stop && view->content_left > 0 && hidden(request) == 0;
+        if (past) got = read_past(request, to + length, max - length, state);
+        else if (in->rdNext != in->stop || next_record_is_ready(request))
+            got = fastcgi_read(request, to + length, max - length, state);
+        else got = 0;
+        length += got;
+    } while (got > 0 && length < max && *state == FASTCGI_MORE);
+    return length;
+}
+
+static bool write_all(int fd, const void *bytes, size_t length) {
+    return write(fd, bytes, length) == (ssize_t)length;
+}
+
 static bool write_probe(int fd) {
     static const uint8_t probe[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, /* BEGIN: responder, not kept */
                                     1, 4, 0, 1, 0, 5, 0, 0, 1, 2, 'A', 'b', 'c',    /* PARAMS: A=bc */
                                     1, 4, 0, 1, 0, 0, 0, 0,                         /* PARAMS: end */
                                     1, 5, 0, 1, 0, 3, 5, 0, 'x', 'y', 'z', 0, 0, 0, 0, 0, /* STDIN: xyz, 5 of padding */
                                     1, 5, 0, 1, 0, 0, 0, 0};                        /* STDIN: end */
-    return write(fd, probe, sizeof probe) == (ssize_t)sizeof probe;
+    return write_all(fd, probe, sizeof probe);
 }
 
 static bool layout_holds(struct fastcgi *request) {
@@ -63,6 +111,23 @@ static bool layout_holds(struct fastcgi *request) {
            hidden(request) == 0;
 }
 
+/* The content of a record comes in two parts, and libfcgi has read the first: the second can be read past it. */
+static bool can_be_read_past(int fd, int peer) {
+    static const uint8_t first[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 0, 0, 0, /* BEGIN, no PARAMS */
+                                    1, 5, 0, 1, 0, 5, 3, 0, 'v'},                                       /* STDIN: vwxyz */
+                         second[] = {'w', 'x', 'y', 'z', 0, 0, 0, 1, 5, 0, 1, 0, 0, 0, 0};              /* 3 of padding, and the end */
+    uint8_t bytes[8];
+    enum fastcgi_body state;
+    struct fastcgi *request = write_all(peer, first, sizeof first) ? fastcgi_accept(fd) : NULL;
+    if (!request) return false;
+    bool holds = fastcgi_read_ready(request, bytes, sizeof bytes, &state) == 1 && bytes[0] == 'v' && state == FASTCGI_MORE &&
+                 fastcgi_read_ready(request, bytes, sizeof bytes, &state) == 0 && state == FASTCGI_MORE &&
+                 write_all(peer, second, sizeof second) && fastcgi_read_ready(request, bytes, sizeof bytes, &state) == 4 &&
+                 state == FASTCGI_END && memcmp(bytes, "wxyz", 4) == 0 && hidden(request) == 0;
+    fastcgi_free(request);
+    return holds;
+}
+
 const char *fastcgi_initialise(void) {
     int pair[2];
     const char *wrong = "libfcgi does not lay out its streams as expected: this version is not supported";
@@ -70,7 +135,7 @@ const char *fastcgi_initialise(void) {
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return "no more file descriptors";
     struct fastcgi *request = write_probe(pair[1]) ? fastcgi_accept(pair[0]) : NULL;
     if (request) {
-        if (layout_holds(request)) wrong = NULL;
+        if (layout_holds(request) && can_be_read_past(pair[0], pair[1])) wrong = NULL;
         fastcgi_free(request);
         close(pair[0]);
     }

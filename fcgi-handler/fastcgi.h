@@ -7,7 +7,7 @@
 
 struct fastcgi;
 
-/* Initialises libfcgi and tries on a socket pair whether its streams are laid out as fastcgi_can_read expects. NULL, or what is
+/* Initialises libfcgi and tries on a socket pair whether its streams are laid out as is expected here. NULL, or what is
  * wrong. Install the program's signal handlers before: libfcgi takes those that are at their default. */
 const char *fastcgi_initialise(void);
 
@@ -34,6 +34,10 @@ enum fastcgi_body { FASTCGI_MORE, FASTCGI_END, FASTCGI_BROKEN };
 
 /* Reads 1 to `max` body bytes; 0 only with END or BROKEN. Blocks while there are none at all, never for more than the first. */
 size_t fastcgi_read(struct fastcgi *request, uint8_t *to, size_t max, enum fastcgi_body *state);
+
+/* The same without blocking: what is here of the body, at most `max` bytes. 0 with MORE: nothing is, or it takes fastcgi_read. Large
+ * records are read into `to` past libfcgi, which reads 8 KiB at a time. */
+size_t fastcgi_read_ready(struct fastcgi *request, uint8_t *to, size_t max, enum fastcgi_body *state);
 
 /* Where the request ends: *skip goes on where libfcgi has read to, and what this returns is true of that place. Reads nothing, and
  * libfcgi must read nothing after this. Call it while no more than the request can have come: before the end of the response is out,

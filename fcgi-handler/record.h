@@ -27,6 +27,9 @@ enum request_presence record_presence(const uint8_t *bytes, size_t length);
 /* Is this the header of the record that ends a body, without padding? */
 bool record_is_empty_stdin(const uint8_t header[RECORD_HEADER]);
 
+/* Is this the header of a record of the body? *length = how much content it has; 0 is the end of the body. */
+bool record_is_stdin(const uint8_t header[RECORD_HEADER], size_t *length);
+
 /* What is left of a request whose response is out, on a connection that the front keeps: it is passed over record by record and
  * not a byte further, since the next request may stand behind it already. Zero-initialise, or say where in a record it begins. */
 struct record_skip {

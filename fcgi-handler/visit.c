@@ -9,7 +9,6 @@
 #include <utlist.h>
 
 enum {
-    CHUNK_MAX = 65536, /* body bytes read by a thread at once */
     STALL_SECONDS = 5, /* a front that stops in the middle of a record is given up after this */
     HELD_MAX = 256
 };
@@ -162,6 +161,12 @@ static bool hung_up(const struct visit *visit) {
 }
 
 void visit_read_body(struct visit *visit) {
+    enum fastcgi_body state;
+    size_t length = fastcgi_read_ready(visit->request, visit->front->body, visit->wants_body, &state);
+    if (length || state != FASTCGI_MORE) {
+        deliver_body(visit, visit->front->body, length, state);
+        return;
+    }
     if (!fastcgi_can_read(visit->request)) {
         visit_watch_all(visit);
         if (hung_up(visit)) lose_soon(visit);
@@ -266,11 +271,11 @@ size_t visit_read_now(struct visit *visit, uint8_t *to, size_t max, bool *end) {
 }
 
 void visit_want_body(struct visit *visit, size_t max) {
-    visit->wants_body = max < CHUNK_MAX ? max : CHUNK_MAX;
+    visit->wants_body = max < VISIT_BODY_MAX ? max : VISIT_BODY_MAX;
     visit->read_some = true;
-    visit->whole = false; /* from now on a thread reads */
+    visit->whole = false;
     if (visit->body_over) lose_soon(visit); /* it broke, or the owner would not ask */
-    else visit_read_body(visit);
+    else front_serve_soon(visit);           /* the owner must not be called back from within this */
 }
 
 void visit_watch(struct visit *visit) {

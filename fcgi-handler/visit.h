@@ -7,7 +7,10 @@
 #include "front.h"
 #include "record.h"
 
-enum { VISIT_PEEK_MAX = 98304 /* a head beyond this is read by a thread of the pool */ };
+enum {
+    VISIT_PEEK_MAX = 98304, /* a head beyond this is read by a thread of the pool */
+    VISIT_BODY_MAX = 65536  /* of a body is read at once */
+};
 
 enum visit_state {
     VISIT_WAITING,   /* for the head of a request */
@@ -76,6 +79,7 @@ struct front {
     unsigned threads; /* at work */
     void (*on_closed)(void *owner);
     uint8_t peek[VISIT_PEEK_MAX];
+    uint8_t body[VISIT_BODY_MAX]; /* what is read of a body, for one callback */
 };
 
 /* Ends the connection and frees the visit: now, after the events at hand, or when its thread is done. The owner has been told, or
