@@ -2,10 +2,12 @@
 import gzip
 import hashlib
 import os
+import random
 import subprocess
 
 import pytest
 
+from kit import fastcgi
 from kit.programs import found
 from kit.service import OK, Closed
 from kit.wait import until
@@ -26,6 +28,29 @@ def test_size(site, size):
     body = os.urandom(size)
     call, got = body_of(site, body)
     assert got == body and call.framing == size
+
+
+@pytest.mark.every_build
+@pytest.mark.parametrize("seed", range(6))
+def test_records_in_pieces(any_site, seed):
+    """As no web server sends them, and as one may: records of any length and padding, cut anywhere on their way."""
+    pick = random.Random(seed)
+    body = pick.randbytes(pick.choice([20_000, 300_000]))
+    raw, at = b"", 0
+    while at < len(body):
+        content = body[at:at + pick.choice([1, 7, 8, 300, 8192, 65_535])]
+        raw += fastcgi.record(fastcgi.STDIN, content, padding=pick.choice([0, 1, 7, 255]))
+        at += len(content)
+    raw += fastcgi.record(fastcgi.STDIN)
+    with fastcgi.Connection(any_site.stack.path("handler.sock")) as connection:
+        connection.begin(fastcgi.params_of("PUT", f"/{any_site.tunnel}/b", CONTENT_LENGTH=str(len(body))))
+        at = 0
+        while at < len(raw):
+            step = pick.choice([1, 8, 9, 300, 8192, 70_000])
+            connection.send(raw[at:at + step])
+            at += step
+        assert connection.response().status == 200
+    assert any_site.service.next().read_body() == body
 
 
 def test_every_byte(site):

@@ -51,6 +51,19 @@ static void the_end_of_a_body_is_known(void **state) {
     assert_false(record_is_empty_stdin(header));
 }
 
+static void a_record_of_the_body_tells_its_length(void **state) {
+    (void)state;
+    size_t length;
+    uint8_t header[RECORD_HEADER] = {1, 5, 0, 1, 0x12, 0x34, 7, 0};
+    assert_true(record_is_stdin(header, &length));
+    assert_int_equal(length, 0x1234);
+    header[1] = 4; /* PARAMS */
+    assert_false(record_is_stdin(header, &length));
+    header[1] = 5;
+    header[0] = 2; /* another version */
+    assert_false(record_is_stdin(header, &length));
+}
+
 /* What is left of a request (STDIN "xyz" with padding, its end) with the next one behind it, cut into two pieces at every place. */
 static void the_rest_of_a_request_is_passed_over_and_nothing_of_the_next(void **state) {
     (void)state;
@@ -117,6 +130,7 @@ int main(void) {
         cmocka_unit_test(every_prefix_is_told_right),
         cmocka_unit_test(what_no_web_server_sends_is_refused),
         cmocka_unit_test(the_end_of_a_body_is_known),
+        cmocka_unit_test(a_record_of_the_body_tells_its_length),
         cmocka_unit_test(the_rest_of_a_request_is_passed_over_and_nothing_of_the_next),
         cmocka_unit_test(a_header_begun_before_is_kept),
         cmocka_unit_test(a_request_that_begins_ends_the_one_before),
