@@ -2,8 +2,9 @@
  *
  * libfcgi reads and writes with blocking calls, so a reactor (an epoll set, within the uv loop) decides when a call cannot block:
  * a request is handed to libfcgi when its records are in the kernel's buffer, a small response fits the empty send buffer, and
- * larger output goes out as records of our own with MSG_DONTWAIT. What might block all the same (a very large header block,
- * the parts of a streamed body) is done by libuv's thread pool. A request in flight holds no thread.
+ * larger output goes out as records of our own with MSG_DONTWAIT. Bodies are read past libfcgi, as far as they are here. What might
+ * block all the same (a very large header block, a record of a body of which only the header has come) is done by libuv's thread pool. A
+ * request in flight holds no thread.
  *
  * Everything here is called on, and calls back on, the loop's thread. */
 #ifndef PG_FRONT_H
