@@ -245,7 +245,8 @@ static void describe_status(const struct link_end *end, char *to, size_t room) {
         snprintf(to, room, "the server redirects to \"%s\" (HTTP %u): use the URL it leads to", said, status);
     else if (status == 404)
         snprintf(to, room,
-                 "the server has no broker at this path (HTTP 404): see that its site passes it on to pg-broker");
+                 "the server has no broker at this path (HTTP 404): see the path in --server-url (.../tunnels/UUID), and that the "
+                 "site passes it on to pg-broker");
     else if (status == 502 || status == 503 || status == 504)
         snprintf(to, room, "the web server is there, but no broker behind it (HTTP %u): see that pg-broker runs",
                  status);
@@ -291,9 +292,12 @@ static void refuse(struct tunnel *tunnel, const char *why, const struct link_end
     struct pg_log_about about = {.tunnel = &tunnel->options.config->server.tunnel};
     bool token = end->reason == LINK_REFUSED;
     bool none = token && !tunnel->options.config->token[0];
-    pg_log(log_of(tunnel), PG_LOG_ERROR, &about, "%s%s%s%s",
+    /* Whoever forgot the UUID holds a token all the same, and it is a good one. */
+    bool made = token && end->status == 401 && tunnel->options.config->server.made;
+    pg_log(log_of(tunnel), PG_LOG_ERROR, &about, "%s%s%s%s%s",
            none ? "the server wants a token (--token, --token-file)" : why,
-           token ? (end->status == 401 ? " (HTTP 401)" : " (HTTP 403)") : "", *end->said ? ": " : "", end->said);
+           token ? (end->status == 401 ? " (HTTP 401)" : " (HTTP 403)") : "", *end->said ? ": " : "", end->said,
+           made ? "; --server-url ends in no UUID, so one was made up, and a token is for a certain tunnel" : "");
     tunnel->options.on_refused(tunnel->options.owner);
 }
 

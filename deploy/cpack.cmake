@@ -42,7 +42,7 @@ function(pg_package component)
       COMPONENT ${component} EXCLUDE_FROM_ALL)
     install(CODE "
       if(NOT EXISTS \"${CMAKE_BINARY_DIR}/man/${program}.1\")
-        message(FATAL_ERROR \"a package needs the man pages: install help2man, and build once more\")
+        message(FATAL_ERROR \"a package needs the man pages: install help2man, then `cmake -B build/release` and build again\")
       endif()
       set(directory \"\$ENV{DESTDIR}/usr/share/man/man1\")
       file(MAKE_DIRECTORY \"\${directory}\")

@@ -1,5 +1,6 @@
 #include "file.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,7 +11,9 @@ enum pg_file_result pg_file_read(const char *path, char *to, size_t room) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return PG_FILE_CANNOT_OPEN;
     while (length < room && (got = read(fd, to + length, room - length)) > 0) length += (size_t)got;
+    int why = errno;
     close(fd);
+    errno = why;
     if (got < 0) return PG_FILE_CANNOT_READ;
     if (length == room) return PG_FILE_TOO_LONG;
     while (length > 0 && (to[length - 1] == '\n' || to[length - 1] == '\r')) length--;

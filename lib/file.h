@@ -7,7 +7,7 @@
 enum pg_file_result {
     PG_FILE_GOOD,
     PG_FILE_CANNOT_OPEN, /* errno says why */
-    PG_FILE_CANNOT_READ,
+    PG_FILE_CANNOT_READ, /* likewise */
     PG_FILE_TOO_LONG,    /* for the room that there is */
     PG_FILE_NO_TEXT      /* it holds a NUL byte */
 };

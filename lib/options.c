@@ -77,6 +77,13 @@ static const char *expected(const struct pg_option *option) {
     return "a text";
 }
 
+/* As the option is written. */
+static const char *bound(const struct pg_option *option, uint64_t value, char to[PG_DURATION_TEXT]) {
+    if (option->kind == PG_OPTION_DURATION) return pg_duration_text(value, to);
+    snprintf(to, PG_DURATION_TEXT, "%llu", (unsigned long long)value);
+    return to;
+}
+
 /* `from` says where the text stood: "--port", "PIPEGATE_PORT" or "FILE line 3: port". */
 static int assign(const struct pg_options *options, const struct pg_option *option, const char *from, const char *text) {
     uint64_t number = 0;
@@ -90,13 +97,12 @@ static int assign(const struct pg_options *options, const struct pg_option *opti
     }
     if (!good) return pg_options_error(options, "%s takes %s, not \"%s\"", from, expected(option), text);
     if (option->kind == PG_OPTION_FLAG) return PG_OPTIONS_RUN;
+    char min[PG_DURATION_TEXT], max[PG_DURATION_TEXT];
     if (number < option->min && !option->max)
-        return pg_options_error(options, "%s must be at least %llu%s, not \"%s\"", from, (unsigned long long)option->min,
-                                option->kind == PG_OPTION_DURATION ? " ms" : "", text);
+        return pg_options_error(options, "%s must be at least %s, not \"%s\"", from, bound(option, option->min, min), text);
     if (number < option->min || (option->max && number > option->max))
-        return pg_options_error(options, "%s must be from %llu to %llu%s, not \"%s\"", from,
-                                (unsigned long long)option->min, (unsigned long long)option->max,
-                                option->kind == PG_OPTION_DURATION ? " ms" : "", text);
+        return pg_options_error(options, "%s must be from %s to %s, not \"%s\"", from, bound(option, option->min, min),
+                                bound(option, option->max, max), text);
     *(uint64_t *)option->value = number;
     return PG_OPTIONS_RUN;
 }

@@ -12,7 +12,7 @@ enum { LEEWAY = 60 };
 
 const char *pg_secret_set(const char *text, struct pg_secret *secret) {
     size_t length = strlen(text);
-    if (length < PG_SECRET_MIN) return "the secret is too short: it needs at least 16 bytes (try: openssl rand -hex 32)";
+    if (length < PG_SECRET_MIN) return "the secret is too short: it needs at least 16 bytes (make one with openssl rand -hex 32)";
     if (length > PG_SECRET_MAX) return "the secret is longer than 4096 bytes";
     memcpy(secret->bytes, text, length);
     secret->length = length;
@@ -24,10 +24,10 @@ const char *pg_secret_read(const char *path, struct pg_secret *secret) {
     const char *wrong = NULL;
     switch (pg_file_read(path, text, sizeof text)) {
     case PG_FILE_GOOD: wrong = pg_secret_set(text, secret); break;
-    case PG_FILE_CANNOT_OPEN: wrong = "the secret file cannot be opened: check its path and mode"; break;
-    case PG_FILE_CANNOT_READ: wrong = "the secret file cannot be read"; break;
+    case PG_FILE_CANNOT_OPEN:
+    case PG_FILE_CANNOT_READ: wrong = strerror(errno); break;
     case PG_FILE_TOO_LONG: wrong = "the secret is longer than 4096 bytes"; break;
-    case PG_FILE_NO_TEXT: wrong = "the secret file holds a NUL byte"; break;
+    case PG_FILE_NO_TEXT: wrong = "the file holds a NUL byte"; break;
     }
     explicit_bzero(text, sizeof text);
     return wrong;

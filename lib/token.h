@@ -15,7 +15,8 @@ struct pg_secret {
     size_t length;
 };
 
-/* Reads the secret from a file (a trailing newline is not part of it). NULL, or what is wrong: a sentence for the user. */
+/* Reads the secret from a file (a trailing newline is not part of it). NULL, or what is wrong: words for the user, who is told the
+ * path before them; good until the next strerror(3). */
 const char *pg_secret_read(const char *path, struct pg_secret *secret);
 
 /* The same from a text. */

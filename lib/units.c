@@ -1,6 +1,7 @@
 #include "units.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -30,6 +31,13 @@ static bool parse(const char *text, const struct unit *units, size_t unit_count,
 
 bool pg_parse_duration(const char *text, uint64_t *ms) {
     return parse(text, durations, sizeof durations / sizeof *durations, ms);
+}
+
+char *pg_duration_text(uint64_t ms, char to[PG_DURATION_TEXT]) {
+    size_t i = sizeof durations / sizeof *durations - 1;
+    while (ms % durations[i].factor != 0 || (ms == 0 && durations[i].factor > 1000)) i--; /* 0 is 0s */
+    snprintf(to, PG_DURATION_TEXT, "%llu%s", (unsigned long long)(ms / durations[i].factor), durations[i].suffix);
+    return to;
 }
 
 bool pg_parse_size(const char *text, uint64_t *bytes) {

@@ -44,7 +44,9 @@ static int check(const struct pg_options *options, struct config *config, const 
         return pg_options_error(options, "--public-url is longer than %d bytes", PG_URL_MAX - PG_UUID_TEXT);
     if (config->open) return PG_OPTIONS_RUN;
     wrong = config_secret(secret_file, &config->secret);
-    if (wrong) return pg_options_error(options, "%s: %s", secret_file ? "--secret-file" : SECRET_VARIABLE, wrong);
+    if (wrong)
+        return pg_options_error(options, "%s%s: %s", secret_file ? "--secret-file " : SECRET_VARIABLE,
+                                secret_file ? secret_file : "", wrong);
     if (config->secret.length == 0)
         return pg_options_error(options, "a secret is needed: --secret-file FILE or " SECRET_VARIABLE
                                          ", or --open to let anyone attach any tunnel");

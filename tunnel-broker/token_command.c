@@ -55,7 +55,8 @@ int token_command(int argc, char **argv) {
         return pg_options_error(&options, "--tunnel takes a UUID, not \"%s\"", tunnel_text);
     const char *wrong = config_secret(secret_file, &secret);
     if (wrong)
-        return pg_options_error(&options, "%s: %s", secret_file ? "--secret-file" : "PIPEGATE_JWT_SECRET", wrong);
+        return pg_options_error(&options, "%s%s: %s", secret_file ? "--secret-file " : "PIPEGATE_JWT_SECRET",
+                                secret_file ? secret_file : "", wrong);
     if (secret.length == 0)
         return pg_options_error(&options, "the broker's secret is needed: --secret-file FILE or PIPEGATE_JWT_SECRET");
     status = print_token(&secret, &tunnel, ttl_ms);

@@ -71,7 +71,7 @@ def image(name):
 
 PROGRAM = {
     "broker without a secret": (["pg-broker"], "secret.*(--secret-file|PIPEGATE_SECRET_FILE)"),
-    "secret file that is not there": (["pg-broker", "--secret-file", "/run/none"], "--secret-file.*cannot be opened"),
+    "secret file that is not there": (["pg-broker", "--secret-file", "/run/none"], "--secret-file /run/none: No such file"),
     "password file that is not there": (["pg-handler", "--redis-password-file", "/run/none"], "--redis-password-file.*/run/none"),
     "client without a target": (["pg-client", "--server-url", "wss://localhost/"], "--port|--target"),
     "unknown option": (["pg-handler", "--frobnicate"], "--frobnicate"),

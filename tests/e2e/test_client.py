@@ -329,7 +329,13 @@ def test_refused_token(any_site, kind, tunnel):
 def test_refused_token_through_each_front(stack, front, tunnel):
     done = run("pg-client", "--port", "1", "--server-url", front.url(tunnel, "ws"),
                env={"PIPEGATE_TOKEN": stack.token(new_tunnel())})
-    assert done.status == 3 and "token" in done.err.text().lower()
+    assert done.status == 3 and "token" in done.err.text().lower() and "made up" not in done.err.text()
+
+
+def test_token_and_no_uuid(any_site, tunnel):
+    """The token is for another tunnel than the one that was made up, which is hard to see."""
+    done = run("pg-client", "--port", "1", "--server-url", any_site.front.url("", "ws"), "--token", any_site.stack.token(tunnel))
+    assert done.status == 3 and "--server-url ends in no UUID, so one was made up" in done.err.text(), done.last_words()
 
 
 @pytest.mark.every_build

@@ -100,7 +100,7 @@ def needed(name, stack, tmp_path):
 def test_no_secret(stack, tmp_path):
     where = ["--listen", f"unix:{tmp_path}/b", "--redis", stack.bus]
     refuses("pg-broker", where, "--secret-file FILE or PIPEGATE_JWT_SECRET", "--open")
-    refuses("pg-broker", [*where, "--secret-file", str(tmp_path / "none")], "--secret-file", "check its path and mode")
+    refuses("pg-broker", [*where, "--secret-file", str(tmp_path / "none")], f"--secret-file {tmp_path}/none: No such file")
     refuses("pg-broker", where, "PIPEGATE_JWT_SECRET", "at least 16 bytes", env={"PIPEGATE_JWT_SECRET": "short"})
 
 

@@ -89,6 +89,17 @@ static void durations_are_milliseconds(void **state) {
     assert_refuses(pg_parse_duration, garbage, COUNT_OF(garbage));
 }
 
+static void durations_are_written_in_the_largest_unit_that_fits(void **state) {
+    (void)state;
+    static const struct good table[] = {{"0s", 0},          {"1ms", 1},       {"999ms", 999},    {"1s", 1000},
+                                        {"1500ms", 1500},   {"90s", 90000},   {"1m", 60000},     {"1h", 3600000},
+                                        {"25h", 90000000},  {"1d", 86400000}, {"36500d", 3153600000000},
+                                        {"18446744073709551615ms", UINT64_MAX}};
+    char text[PG_DURATION_TEXT];
+    for (size_t i = 0; i < COUNT_OF(table); i++)
+        assert_string_equal(pg_duration_text(table[i].value, text), table[i].text);
+}
+
 static void sizes_are_powers_of_1024_in_either_case(void **state) {
     (void)state;
     static const struct good good[] = {
@@ -137,6 +148,7 @@ static void one_more_byte_spoils_a_count(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations_are_milliseconds),
+        cmocka_unit_test(durations_are_written_in_the_largest_unit_that_fits),
         cmocka_unit_test(sizes_are_powers_of_1024_in_either_case),
         cmocka_unit_test(counts_are_digits),
         cmocka_unit_test(one_more_byte_spoils_a_count),
