@@ -83,7 +83,8 @@ void exchange_on_lost_life(struct exchange *e) {
     exchange_log(e, PG_LOG_INFO, "dispatched again", "the client was started anew", 27);
     path_lose(&e->path);
     pg_outflow_rewind(&e->body, e->open_whole ? e->body.acked : 0, e->open_whole);
-    e->open_queued = e->open_listed = e->asking = false; /* waits anew */
+    exchange_withdraw_copies(e);
+    e->open_queued = e->open_listed = e->stamped = e->asking = false; /* waits anew */
     e->again_ms = EXCHANGE_AGAIN_MS;
     e->waiting_ms = 0;
     e->progress_ms = e->heard_ms = uv_now(&e->handler->loop);

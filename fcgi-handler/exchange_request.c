@@ -53,10 +53,11 @@ void exchange_push_open(struct exchange *e) {
     e->state = EXCHANGE_WAITING;
     e->pushed_ms = uv_now(&e->handler->loop);
     if (e->waiting_ms == 0) e->waiting_ms = e->pushed_ms;
-    /* Always the same bytes in Redis, so that they can be taken back: with another deadline only where none are. */
-    if (!e->open_queued && (!e->stamped || pg_bus_withdraw(e->handler->bus, &e->tunnel, e->open, e->open_length)))
-        pg_put_u64(e->open + PG_FRAME_HEADER, pg_clock_unix_ms() + e->handler->config.wait_timeout_ms);
     if (e->stamped) e->copies = true;
+    /* The same bytes as long as they may be taken, so that they can be taken back: brokers drop what is past its deadline. */
+    uint64_t now = pg_clock_unix_ms();
+    uint8_t *deadline = e->open + PG_FRAME_HEADER;
+    if (!e->stamped || pg_get_u64(deadline) < now) pg_put_u64(deadline, now + e->handler->config.wait_timeout_ms);
     e->open_pushed = pg_bus_open(e->handler->bus, &e->tunnel, &e->id, e->open_listed, e->open, e->open_length);
     e->stamped = e->stamped || e->open_pushed;
 }

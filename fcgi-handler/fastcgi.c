@@ -56,7 +56,7 @@ static bool next_record_is_ready(const struct fastcgi *request) {
         here = got > 0 ? (size_t)got : 0;
         bytes = peeked;
     }
-    if (here < padding + RECORD_HEADER || !record_is_stdin(bytes + padding, &content)) return false;
+    if (here < padding + RECORD_HEADER || !record_is_stdin(bytes + padding, fastcgi_id(request), &content)) return false;
     return content == 0 || here > padding + RECORD_HEADER;
 }
 
@@ -184,7 +184,7 @@ bool fastcgi_end_is_next(const struct fastcgi *request) {
     else if (here > 0 ||
              recv(request->fcgi.ipcFd, record, sizeof record, MSG_PEEK | MSG_DONTWAIT) != (ssize_t)sizeof record)
         return false;
-    return record_is_empty_stdin(record);
+    return record_is_empty_stdin(record, fastcgi_id(request));
 }
 
 size_t fastcgi_read(struct fastcgi *request, uint8_t *to, size_t max, enum fastcgi_body *state) {

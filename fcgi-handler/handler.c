@@ -90,6 +90,7 @@ static void on_drain_over(uv_timer_t *timer);
 /* That will not mend itself; and whoever starts us looks at the beginning. */
 static void on_refused(void *owner, const char *why) {
     struct handler *handler = owner;
+    if (handler->phase == PG_ENDING) return;
     pg_log(&handler->log, PG_LOG_ERROR, NULL, "--redis: %s", why);
     handler->exit_status = PG_EXIT_USAGE;
     handler->phase = PG_DRAINING;

@@ -31,14 +31,14 @@ enum request_presence record_presence(const uint8_t *bytes, size_t length) {
     return params_ended ? REQUEST_HEAD : REQUEST_PARTIAL;
 }
 
-bool record_is_stdin(const uint8_t header[RECORD_HEADER], size_t *length) {
+bool record_is_stdin(const uint8_t header[RECORD_HEADER], uint16_t request, size_t *length) {
     *length = pg_get_u16(header + 4);
-    return header[0] == VERSION && header[1] == STDIN;
+    return header[0] == VERSION && header[1] == STDIN && pg_get_u16(header + 2) == request;
 }
 
-bool record_is_empty_stdin(const uint8_t header[RECORD_HEADER]) {
+bool record_is_empty_stdin(const uint8_t header[RECORD_HEADER], uint16_t request) {
     size_t length;
-    return record_is_stdin(header, &length) && length == 0 && header[6] == 0;
+    return record_is_stdin(header, request, &length) && length == 0 && header[6] == 0;
 }
 
 enum record_skipped record_skip(struct record_skip *skip, const uint8_t *bytes, size_t length, size_t *used) {

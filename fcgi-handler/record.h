@@ -24,11 +24,12 @@ enum request_presence {
 /* What is in `length` bytes from the start of a request. */
 enum request_presence record_presence(const uint8_t *bytes, size_t length);
 
-/* Is this the header of the record that ends a body, without padding? */
-bool record_is_empty_stdin(const uint8_t header[RECORD_HEADER]);
+/* Is this the header of a record of this request's body? *length = how much content it has; 0 is the end of the body. (libfcgi passes
+ * over the records of other requests, and waits for the next one.) */
+bool record_is_stdin(const uint8_t header[RECORD_HEADER], uint16_t request, size_t *length);
 
-/* Is this the header of a record of the body? *length = how much content it has; 0 is the end of the body. */
-bool record_is_stdin(const uint8_t header[RECORD_HEADER], size_t *length);
+/* Is it the one that ends the body, without padding? */
+bool record_is_empty_stdin(const uint8_t header[RECORD_HEADER], uint16_t request);
 
 /* What is left of a request whose response is out, on a connection that the front keeps: it is passed over record by record and
  * not a byte further, since the next request may stand behind it already. Zero-initialise, or say where in a record it begins. */

@@ -110,6 +110,7 @@ static void on_refused_end(uv_timer_t *timer) {
 /* That will not mend itself; and whoever starts us looks at the beginning. */
 static void on_refused(void *owner, const char *why) {
     struct broker *broker = owner;
+    if (broker->phase == PG_ENDING) return;
     pg_log(broker->log, PG_LOG_ERROR, NULL, "--redis: %s", why);
     broker->exit_status = PG_EXIT_USAGE;
     broker->phase = PG_DRAINING;

@@ -53,6 +53,18 @@ def test_records_in_pieces(any_site, seed):
     assert any_site.service.next().read_body() == body
 
 
+@pytest.mark.parametrize("content", [b"", b"x" * 100], ids=["empty", "some"])
+def test_record_of_another_request(any_site, content):
+    """libfcgi passes over it and waits for the next one. Nobody else may wait for that."""
+    with fastcgi.Connection(any_site.stack.path("handler.sock")) as connection:
+        connection.begin(fastcgi.params_of("POST", f"/{any_site.tunnel}/", CONTENT_LENGTH="100000"))
+        connection.send(fastcgi.record(fastcgi.STDIN, b"y" * 50_000))
+        assert any_site.service.next().method == "POST"
+        connection.send(fastcgi.record(fastcgi.STDIN, content, request=2))
+        for _ in range(5):
+            assert any_site.get("/").status == 200
+
+
 def test_every_byte(site):
     assert body_of(site, EVERY_BYTE)[1] == EVERY_BYTE
 

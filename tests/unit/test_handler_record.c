@@ -43,25 +43,26 @@ static void what_no_web_server_sends_is_refused(void **state) {
 static void the_end_of_a_body_is_known(void **state) {
     (void)state;
     uint8_t header[RECORD_HEADER] = {1, 5, 0, 1, 0, 0, 0, 0};
-    assert_true(record_is_empty_stdin(header));
+    assert_true(record_is_empty_stdin(header, 1));
     header[5] = 1;
-    assert_false(record_is_empty_stdin(header));
+    assert_false(record_is_empty_stdin(header, 1));
     header[5] = 0;
     header[6] = 8;
-    assert_false(record_is_empty_stdin(header));
+    assert_false(record_is_empty_stdin(header, 1));
 }
 
 static void a_record_of_the_body_tells_its_length(void **state) {
     (void)state;
     size_t length;
     uint8_t header[RECORD_HEADER] = {1, 5, 0, 1, 0x12, 0x34, 7, 0};
-    assert_true(record_is_stdin(header, &length));
+    assert_true(record_is_stdin(header, 1, &length));
     assert_int_equal(length, 0x1234);
     header[1] = 4; /* PARAMS */
-    assert_false(record_is_stdin(header, &length));
+    assert_false(record_is_stdin(header, 1, &length));
     header[1] = 5;
+    assert_false(record_is_stdin(header, 2, &length)); /* of another request */
     header[0] = 2; /* another version */
-    assert_false(record_is_stdin(header, &length));
+    assert_false(record_is_stdin(header, 1, &length));
 }
 
 /* What is left of a request (STDIN "xyz" with padding, its end) with the next one behind it, cut into two pieces at every place. */
