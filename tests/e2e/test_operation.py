@@ -133,7 +133,7 @@ def test_user_with_a_password_in_a_file(own_stack, tmp_path, name):
     (tmp_path / "password").write_text("its password\n")
     more = [*needed(name, stack, tmp_path), "--redis", f"redis://someone@127.0.0.1:{port}", "--redis-password-file", str(tmp_path / "password")]
     program = Program(name, [path_of(name), *more, "--admin", f"unix:{tmp_path}/a"])
-    until(lambda: os.path.exists(tmp_path / "a") and admin(stack, "/-/readyz", path=str(tmp_path / "a"))[0] == 200, "it to be ready")
+    until(lambda: is_listening(str(tmp_path / "a")) and admin(stack, "/-/readyz", path=str(tmp_path / "a"))[0] == 200, "it to be ready")
     program.stop()
     ports.give_back(port)
 

@@ -9,7 +9,7 @@ import pytest
 from kit import fastcgi, frames, ports
 from kit.attacher import Attacher
 from kit.programs import Program, found, path_of, run
-from kit.stack import new_tunnel
+from kit.stack import is_listening, new_tunnel
 from kit.wait import until
 
 
@@ -51,7 +51,7 @@ def test_handler_by_spawn_fcgi(own_stack):
     stack = own_stack([])
     path = stack.path("spawned.sock")
     program = Program("handler", [found("spawn-fcgi"), "-n", "-s", path, "--", path_of("pg-handler"), "--redis", stack.bus])
-    until(lambda: os.path.exists(path), "spawn-fcgi to listen")
+    until(lambda: is_listening(path), "spawn-fcgi to listen")
     until(lambda: healthz(path) == 200, "a healthy handler")
     program.stop()
 
@@ -110,7 +110,7 @@ def test_redis_over_tcp_with_a_password(tmp_path):
     for login, more in (("default:pass%20w%40rd@", []), ("", ["--redis-password-file", str(password_file)])):
         program = Program("handler", [path_of("pg-handler"), "--socket", path,
                                       "--redis", f"redis://{login}127.0.0.1:{port}/1", *more])
-        until(lambda: os.path.exists(path), "the handler to listen")
+        until(lambda: is_listening(path), "the handler to listen")
         until(lambda: healthz(path) == 200, "a healthy handler")
         program.stop()
         assert "w@rd" not in program.err.text() and "w%40rd" not in program.err.text()
