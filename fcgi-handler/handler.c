@@ -4,11 +4,11 @@
 #include "exchange.h"
 #include "exchange_path.h"
 #include "exchange_request.h"
+#include "heap.h"
 #include "options.h"
 #include "own_pages.h"
 #include "service.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -17,7 +17,6 @@
 enum {
     POOL_THREADS = 8,
     SPARE_CONNECTIONS = 1024, /* idle kept connections and refusals, beyond the requests in flight */
-    HEAP_KEPT = 4 * 1024 * 1024,
     LIST_SPARE_MS = 5000,     /* a request list lives this much longer than a request may wait */
     BEGIN_MS = 1000           /* for Redis to answer, before the first request is taken all the same */
 };
@@ -176,13 +175,6 @@ static void on_signal(uv_signal_t *handle, int number) {
 
 /* --- the beginning --- */
 
-/* Messages of 64 KiB come and go: with glibc's defaults each makes the heap grow and shrink, and costs page faults. */
-static void keep_some_heap(void) {
-    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
-    mallopt(M_TOP_PAD, HEAP_KEPT / 2);
-    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT);
-}
-
 /* Sizes the pool before libuv makes it, and lets the process have as many descriptors as it may. */
 static void prepare_process(void) {
     char threads[8];
@@ -277,7 +269,7 @@ static int run(struct handler *handler) {
 }
 
 int handler_run(const struct handler_config *config, const struct pg_log *log) {
-    keep_some_heap();
+    pg_heap_keep();
     prepare_process();
     struct handler *handler = calloc(1, sizeof *handler);
     if (!handler) return EXIT_FAILURE;

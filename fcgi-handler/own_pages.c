@@ -89,17 +89,14 @@ void own_page_write(struct own_page *page, const struct handler *handler, enum o
     }
 }
 
-static bool is_head(const struct handler *handler) {
-    const struct pg_open *open = &handler->request.open;
-    return pg_http_is_head(open->method, open->method_length);
-}
-
 void own_page_answer(struct handler *handler, struct visit *visit, enum own_page_kind kind) {
     char body[OWN_PAGE_MAX];
     struct own_page page = {.text = pg_text_in(body, sizeof body)};
     struct pg_text text = pg_text_in(handler->scratch, sizeof handler->scratch);
+    const struct pg_open *open = &handler->request.open;
     own_page_write(&page, handler, kind);
-    answer_write_plain(&text, page.status, page.error, page.type, page.text.data, page.text.length, is_head(handler));
+    answer_write_plain(&text, page.status, page.error, page.type, page.text.data, page.text.length,
+                       pg_http_is_head(open->method, open->method_length));
     size_t written = visit_write(visit, (const uint8_t *)text.data, text.length);
     if (written == text.length) visit_finish(visit);
     else visit_break(visit, false);

@@ -1,5 +1,5 @@
-/* The phases of a server's life, and what systemd expects of a service (sd_notify(3), sd_listen_fds(3)): written out here after the "standalone implementation"
- * those pages recommend: it is a few lines, and libsystemd would be the largest library in pg-client. */
+/* The phases of a server's life, and what systemd expects of a service (sd_notify(3), sd_listen_fds(3)). That is written out here after
+ * the "standalone implementation" those pages recommend: it is a few lines, and libsystemd would be the largest library in pg-client. */
 #ifndef PG_SERVICE_H
 #define PG_SERVICE_H
 

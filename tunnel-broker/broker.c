@@ -2,19 +2,19 @@
 
 #include "admin.h"
 #include "clock.h"
+#include "heap.h"
 #include "options.h"
 #include "service.h"
 #include "session.h"
 
 #include <inttypes.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #include <utlist.h>
 
-enum { SPARE_DESCRIPTORS = 256, END_LOOK_MS = 20, CLOSING_MAX_MS = 1000, BEGIN_MS = 1000, HEAP_KEPT = 4 * 1024 * 1024 };
+enum { SPARE_DESCRIPTORS = 256, END_LOOK_MS = 20, CLOSING_MAX_MS = 1000, BEGIN_MS = 1000 };
 
 /* --- the end --- */
 
@@ -338,17 +338,9 @@ static void close_all(struct broker *broker) {
     tunnel_free_all(broker);
 }
 
-/* Frames of 64 KiB come and go through the buffers of several libraries: with glibc's defaults each makes the heap grow
- * and shrink (brk(2) twice, page faults), which was a third of the CPU time of a download. */
-static void keep_some_heap(void) {
-    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
-    mallopt(M_TOP_PAD, HEAP_KEPT / 2);
-    mallopt(M_MMAP_THRESHOLD, HEAP_KEPT);
-}
-
 int broker_run(const struct config *config, const struct pg_log *log) {
     struct broker *broker = calloc(1, sizeof *broker);
-    keep_some_heap();
+    pg_heap_keep();
     if (!broker || uv_loop_init(&broker->loop) != 0) {
         pg_log(log, PG_LOG_ERROR, NULL, "out of memory at the start");
         free(broker);

@@ -4,26 +4,13 @@
 #include "bus.h"
 #include "client_end.h"
 #include "handler_end.h"
+#include "queue.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAYS_MAX = 32, QUEUE_MAX = 128, ANSWERS_MAX = 128 };
-
-/* What is no frame, in a way's queue to the client. */
-enum kind { FRAME, ATTACHED, RESYNC };
-
-struct message {
-    enum kind kind;
-    uint8_t *bytes;
-    size_t length;
-};
-
-struct queue {
-    struct message messages[QUEUE_MAX];
-    size_t first, count;
-};
+enum { WAYS_MAX = 32, ANSWERS_MAX = 128 };
 
 /* One session of the client: a connection to a broker, and what is under way on it and behind it. */
 struct link {
@@ -70,42 +57,6 @@ struct middle {
     struct link *current, *next;
 };
 
-/* --- queues --- */
-
-static bool put(struct queue *queue, enum kind kind, const uint8_t *head, size_t head_length, const uint8_t *body,
-                size_t body_length) {
-    if (queue->count == QUEUE_MAX) return false; /* full: lost, as a bounded inbox loses */
-    struct message *message = &queue->messages[(queue->first + queue->count++) % QUEUE_MAX];
-    *message = (struct message){.kind = kind, .bytes = malloc(head_length + body_length + 1), .length = head_length + body_length};
-    if (!message->bytes) abort();
-    if (head_length) memcpy(message->bytes, head, head_length);
-    if (body_length) memcpy(message->bytes + head_length, body, body_length);
-    return true;
-}
-
-static bool take(struct queue *queue, struct message *message) {
-    if (queue->count == 0) return false;
-    *message = queue->messages[queue->first];
-    queue->first = (queue->first + 1) % QUEUE_MAX;
-    queue->count--;
-    return true;
-}
-
-static void lose_all(struct queue *queue) {
-    struct message message;
-    while (take(queue, &message)) free(message.bytes);
-}
-
-/* Messages that follow each other are lost; not what a broker itself says to its client. */
-static void lose_some(struct world *world, struct queue *queue) {
-    size_t first = (size_t)below(world, queue->count + 1), stop = first + (size_t)below(world, queue->count - first + 1);
-    struct message message;
-    for (size_t i = 0, count = queue->count; i < count && take(queue, &message); i++) {
-        if (i < first || i >= stop || message.kind != FRAME) queue->messages[(queue->first + queue->count++) % QUEUE_MAX] = message;
-        else free(message.bytes);
-    }
-}
-
 /* --- what is seen on the way --- */
 
 enum { REQUEST, RESPONSE };
@@ -113,7 +64,6 @@ enum { REQUEST, RESPONSE };
 static void look_at_bytes(struct world *world, int direction, const struct pg_id *id, uint64_t stop) {
     struct request_plan *plan = find_request(world, id);
     if (!plan) return;
-    if (stop > plan->top[direction]) plan->top[direction] = stop;
     if (stop > plan->given[direction] + PG_WINDOW) wrong(world, "more is under way than a window");
 }
 
@@ -183,7 +133,7 @@ bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg
     bool taken_from = middle->route && middle->route->session;
     if (!middle->known) result.result = PG_BUS_NO_TUNNEL;
     else if (again && middle->list.count && !taken_from) result.result = PG_BUS_OK; /* it is taken to be there still */
-    else if (!put(&middle->list, FRAME, frame, length, NULL, 0)) result.result = PG_BUS_FULL;
+    else if (!queue_put(&middle->list, FRAME, frame, length, NULL, 0)) result.result = PG_BUS_FULL;
     answer(middle, result);
     return true;
 }
@@ -204,9 +154,9 @@ bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_id *tunnel, const uint8
     (void)tunnel;
     if (!middle->bus_up) return false;
     struct message message;
-    for (size_t left = middle->list.count; left > 0 && take(&middle->list, &message); left--) {
+    for (size_t left = middle->list.count; left > 0 && queue_take(&middle->list, &message); left--) {
         bool same = message.length == length && memcmp(message.bytes, frame, length) == 0;
-        if (!same) put(&middle->list, FRAME, message.bytes, message.length, NULL, 0);
+        if (!same) queue_put(&middle->list, FRAME, message.bytes, message.length, NULL, 0);
         free(message.bytes);
     }
     return true;
@@ -219,8 +169,8 @@ bool pg_bus_send(struct pg_bus *bus, const struct pg_id *to, const struct pg_env
     (void)to;
     if (!may_send(middle)) return false;
     if (!link || !link->session) return true; /* the broker knows of no such session */
-    if (!put(&link->down, FRAME, head, head_length, body, body_length)) return true;
-    const struct message *message = &link->down.messages[(link->down.first + link->down.count - 1) % QUEUE_MAX];
+    if (!queue_put(&link->down, FRAME, head, head_length, body, body_length)) return true;
+    const struct message *message = queue_newest(&link->down);
     look_at(middle->world, REQUEST, message->bytes, message->length);
     return true;
 }
@@ -249,7 +199,7 @@ uint8_t *link_begin(struct link *link, size_t size) {
 
 void link_commit(struct link *link) {
     look_at(link->middle->world, RESPONSE, link->draft.bytes, link->draft.length);
-    put(&link->up, FRAME, link->draft.bytes, link->draft.length, NULL, 0);
+    queue_put(&link->up, FRAME, link->draft.bytes, link->draft.length, NULL, 0);
 }
 
 /* --- what happens by itself --- */
@@ -269,7 +219,7 @@ bool middle_moves_up(struct middle *middle) {
     if (!middle->bus_up) return false;
     for (size_t i = 0; i < middle->links_count; i++) {
         struct link *link = &middle->links[(first + i) % middle->links_count];
-        if (!take(&link->up, &message)) continue;
+        if (!queue_take(&link->up, &message)) continue;
         look_at_arrival(middle->world, REQUEST, message.bytes, message.length, link->life);
         handler_takes(middle->world->handler, &link->envelope, message.bytes, message.length);
         free(message.bytes);
@@ -293,7 +243,7 @@ bool middle_moves_down(struct middle *middle) {
     size_t first = (size_t)below(middle->world, middle->links_count);
     for (size_t i = 0; i < middle->links_count; i++) {
         struct link *link = &middle->links[(first + i) % middle->links_count];
-        if (!link->read || !take(&link->down, &message)) continue;
+        if (!link->read || !queue_take(&link->down, &message)) continue;
         if (message.kind == ATTACHED) told_attached(middle, link);
         else if (message.kind == RESYNC) client_announce(middle->world->client);
         else {
@@ -310,13 +260,13 @@ bool middle_takes_request(struct middle *middle) {
     struct message message;
     struct link *link = middle->route;
     struct pg_frame frame;
-    if (!link || !link->session || !link->attached || !take(&middle->list, &message)) return false;
+    if (!link || !link->session || !link->attached || !queue_take(&middle->list, &message)) return false;
     struct request_plan *plan = pg_frame_decode(message.bytes, message.length, &frame) ? NULL : find_request(middle->world, &frame.exchange);
     /* Whoever had it may have done it. Only one that the handler had never heard of may be given to another: DESIGN section 5. */
     if (plan && !plan->idempotent && plan->heard_from && plan->heard_from != link->life)
         wrong(middle->world, "a POST is given to another life of the client than the one that has it");
     if (plan && plan->answered) wrong(middle->world, "a request waits though the visitor has some of the response");
-    put(&link->down, FRAME, message.bytes, message.length, NULL, 0);
+    queue_put(&link->down, FRAME, message.bytes, message.length, NULL, 0);
     free(message.bytes);
     return true;
 }
@@ -336,7 +286,7 @@ static void attach(struct middle *middle, struct link *link) {
         before->read = before->read && left && chance(middle->world, 2);
         if (!before->read) close_link(middle, before);
     }
-    put(&link->down, link->attached ? RESYNC : ATTACHED, NULL, 0, NULL, 0);
+    queue_put(&link->down, link->attached ? RESYNC : ATTACHED, NULL, 0, NULL, 0);
     link->attached = true;
 }
 
@@ -409,22 +359,22 @@ static void mend_bus(struct middle *middle) {
 /* The session ends, and the broker knows or is dead. What has come of the client is on its way. */
 static void cut_link(struct middle *middle, struct link *link, bool broker_dies) {
     if (!link) return;
-    if (broker_dies) lose_some(middle->world, &link->up);
+    if (broker_dies) queue_lose_some(middle->world, &link->up);
     close_link(middle, link);
     link->read = link->session = link->asks = false;
-    lose_all(&link->down);
+    queue_clear(&link->down);
     if (middle->route == link && !broker_dies) middle->route = NULL;
 }
 
 static void restart_redis(struct middle *middle) {
     cut_bus(middle);
-    lose_all(&middle->list);
+    queue_clear(&middle->list);
     middle->known = false;
     middle->route = NULL;
     middle->route_life = 0;
     for (size_t i = 0; i < middle->links_count; i++) {
-        lose_some(middle->world, &middle->links[i].up);
-        lose_some(middle->world, &middle->links[i].down);
+        queue_lose_some(middle->world, &middle->links[i].up);
+        queue_lose_some(middle->world, &middle->links[i].down);
         middle->links[i].asks = middle->links[i].session;
     }
 }
@@ -434,9 +384,9 @@ void middle_breaks(struct middle *middle) {
     struct link *link = &middle->links[below(world, middle->links_count)];
     bool room = middle->links_count + 4 < WAYS_MAX;
     switch (below(world, 10)) {
-    case 0: lose_some(world, &link->up); break;
-    case 1: lose_some(world, &link->down); break;
-    case 2: lose_some(world, &middle->list); break;
+    case 0: queue_lose_some(world, &link->up); break;
+    case 1: queue_lose_some(world, &link->down); break;
+    case 2: queue_lose_some(world, &middle->list); break;
     case 3:
         if (room && middle->current && !middle->next) make_connection(middle); /* GOAWAY: it moves */
         break;
@@ -460,7 +410,7 @@ void middle_client_is_gone(struct middle *middle) {
         struct link *link = &middle->links[i];
         if (middle->route == link) middle->route = NULL;
         link->open = link->read = link->session = link->asks = false;
-        lose_all(&link->down);
+        queue_clear(&link->down);
     }
 }
 
@@ -498,11 +448,11 @@ struct middle *middle_new(struct world *world) {
 
 void middle_free(struct middle *middle) {
     for (size_t i = 0; i < middle->links_count; i++) {
-        lose_all(&middle->links[i].up);
-        lose_all(&middle->links[i].down);
+        queue_clear(&middle->links[i].up);
+        queue_clear(&middle->links[i].down);
         free(middle->links[i].draft.bytes);
     }
-    lose_all(&middle->list);
+    queue_clear(&middle->list);
     free(middle);
 }
 

@@ -34,7 +34,7 @@ struct request_plan {
     uint32_t started_in;     /* the life of the client that last had it ... */
     uint32_t heard_from;     /* ... and the last that the handler has heard of, about it */
     bool life_lost;          /* a life ended that had it */
-    uint64_t given[2], top[2]; /* of its request and response: acknowledged to the sender; sent */
+    uint64_t given[2];       /* of its request and response: acknowledged to the sender */
 };
 
 struct middle;
