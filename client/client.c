@@ -1,6 +1,7 @@
 #include "client.h"
 
 #include "footprint.h"
+#include "heap.h"
 #include "relay.h"
 #include "request_log.h"
 #include "service.h"
@@ -26,6 +27,7 @@ struct client {
     struct tunnel *tunnel;
     uv_signal_t interrupt, terminate;
     uv_timer_t deadline;
+    struct pg_heap_tide tide; /* of the requests that run */
     enum { RUNNING, DRAINING, BREAKING_OFF, STOPPING } state;
     bool attached_once;
     int status;
@@ -45,6 +47,7 @@ static void on_tunnel_closed(void *owner) {
     uv_close((uv_handle_t *)&client->interrupt, NULL);
     uv_close((uv_handle_t *)&client->terminate, NULL);
     uv_close((uv_handle_t *)&client->deadline, NULL);
+    pg_heap_tide_close(&client->tide);
 }
 
 static void stop(struct client *client) {
@@ -111,7 +114,7 @@ static void on_attached(void *owner, struct link *link, const struct pg_attached
     if (client->attached_once) return;
     client->attached_once = true;
     pg_service_notify("READY=1");
-    footprint_release();
+    pg_footprint_release();
 }
 
 static void on_detached(void *owner) {
@@ -131,7 +134,9 @@ static void on_room(void *owner) {
 
 static const char *on_frame(void *owner, const struct pg_frame *frame) {
     struct client *client = owner;
-    return relay_take(client->relay, frame);
+    const char *wrong = relay_take(client->relay, frame);
+    pg_heap_tide_watch(&client->tide);
+    return wrong;
 }
 
 static void on_refused(void *owner) {
@@ -141,6 +146,11 @@ static void on_refused(void *owner) {
 }
 
 /* --- The beginning --- */
+
+static size_t count_live(const void *owner) {
+    const struct client *client = owner;
+    return relay_live(client->relay);
+}
 
 static bool make_relay(struct client *client) {
     struct config *config = client->config;
@@ -188,7 +198,7 @@ static void start_signals(struct client *client) {
 
 int client_run(struct config *config) {
     struct client client = {.config = config, .instance = pg_id_random()};
-    footprint_init();
+    pg_heap_one_arena(); /* libcurl's resolver threads would get one each */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || uv_loop_init(&client.loop) != 0) {
         pg_log(&config->log, PG_LOG_ERROR, NULL, "cannot start: libcurl or libuv fails to initialise");
         return EXIT_FAILURE;
@@ -199,6 +209,7 @@ int client_run(struct config *config) {
         return EXIT_FAILURE;
     }
     start_signals(&client);
+    pg_heap_tide_init(&client.tide, &client.loop, count_live, &client);
     uv_run(&client.loop, UV_RUN_DEFAULT);
     uv_loop_close(&client.loop);
     curl_global_cleanup();

@@ -4,6 +4,8 @@
 #include "http.h"
 
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/x509_vfy.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,8 +42,7 @@ static const char *read_token(const char *path, char *token) {
         wrong = check_token(text);
         if (!wrong) strcpy(token, text);
         return wrong;
-    case PG_FILE_CANNOT_OPEN: wrong = errno == ENOENT ? "there is no such file" : "it cannot be opened"; break;
-    case PG_FILE_CANNOT_READ: wrong = "it cannot be read"; break;
+    case PG_FILE_UNREADABLE: wrong = strerror(errno); break;
     case PG_FILE_TOO_LONG: wrong = "it is too long"; break;
     case PG_FILE_NO_TEXT: wrong = "it is no text"; break;
     }
@@ -66,11 +67,11 @@ static int take_token(struct config *config, const struct pg_options *options, c
     config->token_file = raw->token_file;
     if (raw->token) {
         wrong = check_token(raw->token);
-        if (wrong) return pg_options_error(options, "--token is no token: %s", wrong);
+        if (wrong) return pg_options_wrong(options, &raw->token, " is no token: %s", wrong);
         memcpy(config->token, raw->token, strlen(raw->token) + 1);
     } else if (raw->token_file) {
         wrong = read_token(raw->token_file, config->token);
-        if (wrong) return pg_options_error(options, "--token-file \"%s\": %s", raw->token_file, wrong);
+        if (wrong) return pg_options_wrong(options, &raw->token_file, " \"%s\": %s", raw->token_file, wrong);
     }
     return PG_OPTIONS_RUN;
 }
@@ -80,27 +81,37 @@ static int take_target(struct config *config, const struct pg_options *options, 
     if (raw->port && raw->target) return pg_options_error(options, "--port and --target exclude each other");
     if (raw->port) target_from_port((unsigned)raw->port, &config->target);
     const char *wrong = raw->target ? target_parse(raw->target, &config->target) : NULL;
-    if (wrong) return pg_options_error(options, "--target \"%s\": %s", raw->target, wrong);
+    if (wrong) return pg_options_wrong(options, &raw->target, " \"%s\": %s", raw->target, wrong);
     config->host = LOCAL_HOST_TARGET;
     if (!raw->host_header) return PG_OPTIONS_RUN;
     config->host = strcmp(raw->host_header, "visitor") == 0 ? LOCAL_HOST_VISITOR : LOCAL_HOST_VALUE;
     config->host_value = raw->host_header;
     if (!pg_http_is_target(raw->host_header, strlen(raw->host_header)))
-        return pg_options_error(options, "--host-header is empty or has a space or a control character in it");
+        return pg_options_wrong(options, &raw->host_header, " is empty or has a space or a control character in it");
     return PG_OPTIONS_RUN;
+}
+
+/* libcurl reads it anew with every connection, in the same way. */
+static const char *check_ca(const char *path) {
+    if (access(path, R_OK) != 0) return strerror(errno);
+    X509_STORE *store = X509_STORE_new();
+    bool good = store && X509_STORE_load_locations(store, path, NULL) == 1;
+    X509_STORE_free(store);
+    ERR_clear_error();
+    return good ? NULL : "there is no certificate in it (PEM: -----BEGIN CERTIFICATE-----)";
 }
 
 static int take_server(struct config *config, const struct pg_options *options, const struct raw *raw) {
     if (!raw->server_url) return pg_options_error(options, "say where to attach: --server-url wss://HOST/UUID");
     const char *wrong = server_url_parse(raw->server_url, &config->server);
-    if (wrong) return pg_options_error(options, "--server-url \"%s\": %s", raw->server_url, wrong);
+    if (wrong) return pg_options_wrong(options, &raw->server_url, " \"%s\": %s", raw->server_url, wrong);
     config->ca = raw->ca;
-    if (raw->ca && access(raw->ca, R_OK) != 0)
-        return pg_options_error(options, "--ca \"%s\": %s", raw->ca, strerror(errno));
+    wrong = raw->ca ? check_ca(raw->ca) : NULL;
+    if (wrong) return pg_options_wrong(options, &raw->ca, " \"%s\": %s", raw->ca, wrong);
     return PG_OPTIONS_RUN;
 }
 
-int config_parse(struct config *config, int argc, char **argv) {
+int config_parse(struct config *config, struct pg_options_found *found, int argc, char **argv) {
     struct raw raw = {0};
     *config = (struct config){
         .log = {.program = "pg-client", .level = PG_LOG_INFO}, .max_concurrent = 10000, .connect_timeout_ms = 10000};
@@ -173,7 +184,8 @@ int config_parse(struct config *config, int argc, char **argv) {
                                  .notes = notes,
                                  .table = table,
                                  .count = sizeof table / sizeof *table,
-                                 .log = &config->log};
+                                 .log = &config->log,
+                                 .found = found};
     int status = pg_options_parse(&options, argc, argv);
     if (status == PG_OPTIONS_RUN) status = take_target(config, &options, &raw);
     if (status == PG_OPTIONS_RUN) status = take_server(config, &options, &raw);

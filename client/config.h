@@ -25,11 +25,11 @@ struct config {
     uint64_t connect_timeout_ms;
 };
 
-/* PG_OPTIONS_RUN, or the exit status. The config borrows from argv and the environment. */
-int config_parse(struct config *config, int argc, char **argv);
+/* PG_OPTIONS_RUN, or the exit status. The config borrows from argv, the environment and `found`. */
+int config_parse(struct config *config, struct pg_options_found *found, int argc, char **argv);
 
 /* Reads --token-file again, where there is one: a token may be renewed while the client runs. Keeps the old one and
- * returns what is wrong (a constant sentence) when that fails, else NULL. */
+ * returns what is wrong (good until the next strerror(3)) when that fails, else NULL. */
 const char *config_reload_token(struct config *config);
 
 #endif

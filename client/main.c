@@ -3,6 +3,7 @@
 
 int main(int argc, char **argv) {
     struct config config;
-    int status = config_parse(&config, argc, argv);
+    struct pg_options_found found;
+    int status = config_parse(&config, &found, argc, argv);
     return status == PG_OPTIONS_RUN ? client_run(&config) : status;
 }

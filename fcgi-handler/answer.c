@@ -1,5 +1,6 @@
 #include "answer.h"
 
+#include <microhttpd.h>
 #include <string.h>
 
 enum { PAGE_MAX = 5000 };
@@ -91,7 +92,7 @@ void answer_write(struct pg_text *to, enum answer answer, const char *detail, si
 
 void answer_write_plain(struct pg_text *to, unsigned status, const char *error, const char *type, const char *body, size_t length,
                         bool head_only) {
-    pg_text_add(to, "Status: %u\r\n", status);
+    pg_text_add(to, "Status: %u %s\r\n", status, MHD_get_reason_phrase_for(status));
     if (error) pg_text_add(to, "X-Pipegate-Error: %s\r\n", error);
     pg_text_add(to, "Content-Type: %s\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n\r\n",
                 type, length);

@@ -2,7 +2,6 @@
 
 #include "address.h"
 #include "bus.h"
-#include "options.h"
 
 static const char usage[] = "pg-handler --socket PATH --redis URL [options]\n";
 static const char about[] =
@@ -14,7 +13,19 @@ static const char notes[] =
     "about to end) and /-/metrics itself, and at --admin without a prefix: of several that share a socket, that is this one.\n"
     "The FastCGI parameter PIPEGATE_PREFIX names a path prefix before the tunnel's id (none by default).\n";
 
-int handler_config_read(struct handler_config *config, struct pg_log *log, int argc, char **argv) {
+static int check(const struct pg_options *options, const struct handler_config *config) {
+    if (config->share && !config->socket) return pg_options_wrong(options, &config->share, " needs --socket PATH");
+    const char *wrong = pg_bus_check_url(config->redis, config->redis_password_file);
+    if (wrong) return pg_options_wrong(options, &config->redis, ": %s", wrong);
+    wrong = config->redis_password_file ? pg_bus_check_password_file(config->redis_password_file) : NULL;
+    if (wrong)
+        return pg_options_wrong(options, &config->redis_password_file, " %s: %s", config->redis_password_file, wrong);
+    wrong = config->admin ? pg_address_check(config->admin) : NULL;
+    if (wrong) return pg_options_wrong(options, &config->admin, ": %s, not \"%s\"", wrong, config->admin);
+    return PG_OPTIONS_RUN;
+}
+
+int handler_config_read(struct handler_config *config, struct pg_options_found *found, struct pg_log *log, int argc, char **argv) {
     *config = (struct handler_config){.redis = "redis://127.0.0.1:6379",
                                       .max_in_flight = 10000,
                                       .max_tunnel_in_flight = 8192,
@@ -60,16 +71,10 @@ int handler_config_read(struct handler_config *config, struct pg_log *log, int a
          .help = "a line for each request that is over: visitor, status, bytes, seconds"},
     };
     const struct pg_options options = {.program = "pg-handler", .usage = usage, .about = about, .notes = notes, .table = table,
-                                       .count = sizeof table / sizeof *table, .log = log};
+                                       .count = sizeof table / sizeof *table, .log = log,
+                                       .found = found};
     *log = (struct pg_log){.program = "pg-handler", .level = PG_LOG_INFO};
     int status = pg_options_parse(&options, argc, argv);
     if (status != PG_OPTIONS_RUN) return status;
-    const char *wrong = pg_bus_check_url(config->redis, config->redis_password_file);
-    if (config->share && !config->socket) return pg_options_error(&options, "--share needs --socket PATH");
-    if (wrong) return pg_options_error(&options, "--redis: %s", wrong);
-    wrong = config->redis_password_file ? pg_bus_check_password_file(config->redis_password_file) : NULL;
-    if (wrong) return pg_options_error(&options, "--redis-password-file %s: %s", config->redis_password_file, wrong);
-    wrong = config->admin ? pg_address_check(config->admin) : NULL;
-    if (wrong) return pg_options_error(&options, "--admin: %s, not \"%s\"", wrong, config->admin);
-    return PG_OPTIONS_RUN;
+    return check(&options, config);
 }

@@ -3,6 +3,7 @@
 #define PG_HANDLER_CONFIG_H
 
 #include "log.h"
+#include "options.h"
 
 struct handler_config {
     const char *socket;
@@ -23,7 +24,7 @@ struct handler_config {
     bool log_requests;
 };
 
-/* Fills config and log from environment and arguments. PG_OPTIONS_RUN, or the exit status. */
-int handler_config_read(struct handler_config *config, struct pg_log *log, int argc, char **argv);
+/* Fills config and log from arguments, environment and file; texts may point into `found`. PG_OPTIONS_RUN, or the exit status. */
+int handler_config_read(struct handler_config *config, struct pg_options_found *found, struct pg_log *log, int argc, char **argv);
 
 #endif

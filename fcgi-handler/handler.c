@@ -4,7 +4,6 @@
 #include "exchange.h"
 #include "exchange_path.h"
 #include "exchange_request.h"
-#include "heap.h"
 #include "options.h"
 #include "own_pages.h"
 #include "service.h"
@@ -35,7 +34,10 @@ static void on_visit(void *owner, struct visit *visit) {
     switch (request->kind) {
     case REQUEST_OWN_PAGE: own_page_answer(handler, visit, request->page); break;
     case REQUEST_NO_TUNNEL: exchange_refuse(handler, visit, ANSWER_NO_TUNNEL, ""); break;
-    case REQUEST_TUNNEL: exchange_begin(handler, visit, &id); break;
+    case REQUEST_TUNNEL:
+        exchange_begin(handler, visit, &id);
+        pg_heap_tide_watch(&handler->tide);
+        break;
     }
 }
 
@@ -106,6 +108,7 @@ static void on_bus_closed(void *owner) {
     }
     uv_close((uv_handle_t *)&handler->drain, NULL);
     pg_watchdog_close(&handler->watchdog);
+    pg_heap_tide_close(&handler->tide);
 }
 
 static void on_front_closed(void *owner) {
@@ -220,6 +223,11 @@ static struct pg_bus *make_bus(struct handler *handler) {
     return pg_bus_new(&options);
 }
 
+static size_t count_in_flight(const void *owner) {
+    const struct handler *handler = owner;
+    return handler->in_flight;
+}
+
 static bool start(struct handler *handler) {
     const struct front_options options = {.loop = &handler->loop,
                                           .log = &handler->log,
@@ -230,6 +238,7 @@ static bool start(struct handler *handler) {
                                           .owner = handler};
     watch_signals(handler); /* before libfcgi, which takes those that are free */
     pg_watchdog_start(&handler->watchdog, &handler->loop);
+    pg_heap_tide_init(&handler->tide, &handler->loop, count_in_flight, handler);
     handler->process = pg_id_random();
     handler->front = front_new(&options);
     if (!handler->front) return false;

@@ -8,6 +8,7 @@
 #include "bus.h"
 #include "config.h"
 #include "front.h"
+#include "heap.h"
 #include "listener.h"
 #include "metrics.h"
 #include "request.h"
@@ -50,6 +51,7 @@ struct handler {
     struct tunnel *tunnels;     /* uthash by tunnel id: how many exchanges each has */
     uint64_t started_ms;        /* Unix time */
     uint64_t in_flight;
+    struct pg_heap_tide tide;   /* of these */
     uint64_t open_bytes;        /* of OPENs not acknowledged */
     unsigned wide_count;        /* exchanges that are wide: at most PG_WIDE_MAX */
     uint64_t bus_up_ms;         /* when the bus last came up */

@@ -3,6 +3,7 @@
 #include "http.h"
 
 #include <inttypes.h>
+#include <microhttpd.h>
 #include <string.h>
 
 /* "Status" would set the CGI status; "X-Pipegate-Error" is the mark of our own answers; the others have web servers send files
@@ -53,7 +54,8 @@ const char *response_write_head(struct pg_text *to, const struct pg_head *head, 
         length = head->body_bytes;
     }
     response->content_length = response->no_body ? PG_LENGTH_UNKNOWN : length;
-    pg_text_add(to, "Status: %u\r\n", head->status);
+    /* With its reason: nginx makes the status line of these very words, and without it lacks a space (RFC 9112 4). */
+    pg_text_add(to, "Status: %u %s\r\n", head->status, MHD_get_reason_phrase_for(head->status));
     count = pg_http_strip_hop_by_hop(fields, count);
     for (size_t i = 0; i < count; i++) {
         if (is_dropped(&fields[i])) continue;

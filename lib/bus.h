@@ -87,7 +87,8 @@ struct pg_bus_counters {
 /* NULL, or a sentence that says what is wrong with the URL; `has_file`: the password is in a file. */
 const char *pg_bus_check_url(const char *url, bool has_file);
 
-/* NULL, or what is wrong with the file with the password, which is read now and again by pg_bus_new. */
+/* NULL, or what is wrong with the file with the password (good until the next strerror(3)), which is read now and again by
+ * pg_bus_new. */
 const char *pg_bus_check_password_file(const char *path);
 
 /* Makes the bus and begins to connect. Everything in options is copied but `log`, `loop` and `owner`. NULL: no memory, or a URL

@@ -4,6 +4,7 @@
 #include "units.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -114,8 +115,7 @@ const char *pg_bus_url_read_password(struct pg_bus_url *url, const char *path) {
         if (!*text) wrong = "the file is empty";
         else if (!copy(url->password, text, text + strlen(text))) wrong = too_long;
         break;
-    case PG_FILE_CANNOT_OPEN: wrong = "the file cannot be opened: check its path and mode"; break;
-    case PG_FILE_CANNOT_READ: wrong = "the file cannot be read"; break;
+    case PG_FILE_UNREADABLE: wrong = strerror(errno); break;
     case PG_FILE_TOO_LONG: wrong = too_long; break;
     case PG_FILE_NO_TEXT: wrong = "the file holds a NUL byte"; break;
     }

@@ -17,7 +17,8 @@ struct pg_bus_url {
  * unix:/path[?db=n]. NULL, or a constant sentence that says what is wrong and never repeats the URL: it may hold a password. */
 const char *pg_bus_url_parse(const char *text, struct pg_bus_url *url);
 
-/* Takes the password from a file (a line end behind it is not part of it). NULL, or a constant sentence that says what is wrong. */
+/* Takes the password from a file (a line end behind it is not part of it). NULL, or what is wrong, good
+ * until the next strerror(3). */
 const char *pg_bus_url_read_password(struct pg_bus_url *url, const char *path);
 
 #endif

@@ -6,10 +6,9 @@
 
 enum pg_file_result {
     PG_FILE_GOOD,
-    PG_FILE_CANNOT_OPEN, /* errno says why */
-    PG_FILE_CANNOT_READ, /* likewise */
-    PG_FILE_TOO_LONG,    /* for the room that there is */
-    PG_FILE_NO_TEXT      /* it holds a NUL byte */
+    PG_FILE_UNREADABLE, /* errno says why */
+    PG_FILE_TOO_LONG,   /* for the room that there is */
+    PG_FILE_NO_TEXT     /* it holds a NUL byte */
 };
 
 /* Reads a whole file of at most `room` - 1 bytes, takes off the ends of lines behind the text, and puts a NUL there. Whatever comes

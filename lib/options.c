@@ -14,36 +14,45 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { OPTIONS_MAX = 48, VARIABLE_MAX = 64 };
+enum { VARIABLE_MAX = 64, FILE_SHOWN_MAX = 400, ORIGIN_MAX = FILE_SHOWN_MAX + 2 * VARIABLE_MAX, MESSAGE_MAX = 1024 };
 enum { CODE_HELP = 256, CODE_VERSION, CODE_FIRST }; /* what getopt_long returns; beyond any letter */
 
-static const char *log_level_text, *log_format_text, *config_path; /* set anew by each parse; never read outside of it */
-static char config_text[PG_CONFIG_MAX + 2]; /* a byte too many, and the NUL; options point into it for as long as the program runs */
-
+/* Their values are in struct pg_options_found. */
 static const struct pg_option common[] = {
-    {.name = "config", .kind = PG_OPTION_TEXT, .value = &config_path, .argument = "FILE",
+    {.name = "config", .kind = PG_OPTION_TEXT, .argument = "FILE",
      .help = "more options, in lines like: log-level = debug"},
-    {.name = "log-level", .kind = PG_OPTION_TEXT, .value = &log_level_text, .argument = "LEVEL",
+    {.name = "log-level", .kind = PG_OPTION_TEXT, .argument = "LEVEL",
      .help = "error, warn, info or debug (info)"},
-    {.name = "log-format", .kind = PG_OPTION_TEXT, .value = &log_format_text, .argument = "FORMAT",
+    {.name = "log-format", .kind = PG_OPTION_TEXT, .argument = "FORMAT",
      .help = "text or json (text)"},
 };
-enum { COMMON = sizeof common / sizeof *common, WHERE_MAX = 512 };
+enum { COMMON = sizeof common / sizeof *common };
 
-int pg_options_error(const struct pg_options *options, const char *format, ...) {
-    char message[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
+/* It stays one line, whatever was given. */
+static int print_error(const struct pg_options *options, char *message) {
     for (char *c = message; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?'; /* it stays one line, whatever was given */
+        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
     fprintf(stderr, "%s: %s (try %s --help)\n", options->program, message, options->program);
     return PG_EXIT_USAGE;
 }
 
+int pg_options_error(const struct pg_options *options, const char *format, ...) {
+    char message[MESSAGE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    return print_error(options, message);
+}
+
 static const struct pg_option *option_at(const struct pg_options *options, size_t i) {
     return i < options->count ? &options->table[i] : &common[i - options->count];
+}
+
+static void *value_at(const struct pg_options *options, size_t i) {
+    struct pg_options_found *found = options->found;
+    void *const values[COMMON] = {&found->config, &found->log_level, &found->log_format};
+    return i < options->count ? options->table[i].value : values[i - options->count];
 }
 
 static void variable_name(const struct pg_option *option, char to[VARIABLE_MAX]) {
@@ -54,6 +63,32 @@ static void variable_name(const struct pg_option *option, char to[VARIABLE_MAX])
     int length = snprintf(to, VARIABLE_MAX, "PIPEGATE_%s", option->name);
     for (int i = 0; i < length && i < VARIABLE_MAX; i++)
         to[i] = to[i] == '-' ? '_' : (char)toupper((unsigned char)to[i]);
+}
+
+/* Where an option's value stood: "--port", "PIPEGATE_PORT" or "FILE line 3: port". */
+static void origin(const struct pg_options *options, size_t i, char to[ORIGIN_MAX]) {
+    const struct pg_option *option = option_at(options, i);
+    switch (options->found->from[i].place) {
+    case PG_OPTIONS_DEFAULT:
+    case PG_OPTIONS_ARGUMENT: snprintf(to, ORIGIN_MAX, "--%s", option->name); break;
+    case PG_OPTIONS_VARIABLE: variable_name(option, to); break;
+    case PG_OPTIONS_FILE:
+        snprintf(to, ORIGIN_MAX, "%.*s line %u: %s", FILE_SHOWN_MAX, options->found->config, options->found->from[i].line,
+                 option->name);
+        break;
+    }
+}
+
+int pg_options_wrong(const struct pg_options *options, const void *value, const char *format, ...) {
+    char message[MESSAGE_MAX] = "";
+    for (size_t i = 0; i < options->count + COMMON; i++)
+        if (value_at(options, i) == value) origin(options, i, message);
+    size_t length = strlen(message);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message + length, sizeof message - length, format, arguments);
+    va_end(arguments);
+    return print_error(options, message);
 }
 
 static bool parse_flag(const char *text, bool *value) {
@@ -84,40 +119,47 @@ static const char *bound(const struct pg_option *option, uint64_t value, char to
     return to;
 }
 
-/* `from` says where the text stood: "--port", "PIPEGATE_PORT" or "FILE line 3: port". */
-static int assign(const struct pg_options *options, const struct pg_option *option, const char *from, const char *text) {
+/* `place` and `line` are where the text stood. */
+static int assign(const struct pg_options *options, size_t i, const char *text, enum pg_options_place place, unsigned line) {
+    const struct pg_option *option = option_at(options, i);
+    void *value = value_at(options, i);
     uint64_t number = 0;
     bool good = true;
+    options->found->from[i].place = place;
+    options->found->from[i].line = line;
     switch (option->kind) {
-    case PG_OPTION_FLAG: good = parse_flag(text, option->value); break;
-    case PG_OPTION_TEXT: *(const char **)option->value = text; return PG_OPTIONS_RUN;
+    case PG_OPTION_FLAG: good = parse_flag(text, value); break;
+    case PG_OPTION_TEXT: *(const char **)value = text; return PG_OPTIONS_RUN;
     case PG_OPTION_COUNT: good = pg_parse_count(text, &number); break;
     case PG_OPTION_SIZE: good = pg_parse_size(text, &number); break;
     case PG_OPTION_DURATION: good = pg_parse_duration(text, &number); break;
     }
-    if (!good) return pg_options_error(options, "%s takes %s, not \"%s\"", from, expected(option), text);
+    if (!good) return pg_options_wrong(options, value, " takes %s, not \"%s\"", expected(option), text);
     if (option->kind == PG_OPTION_FLAG) return PG_OPTIONS_RUN;
     char min[PG_DURATION_TEXT], max[PG_DURATION_TEXT];
     if (number < option->min && !option->max)
-        return pg_options_error(options, "%s must be at least %s, not \"%s\"", from, bound(option, option->min, min), text);
+        return pg_options_wrong(options, value, " must be at least %s, not \"%s\"", bound(option, option->min, min), text);
     if (number < option->min || (option->max && number > option->max))
-        return pg_options_error(options, "%s must be from %s to %s, not \"%s\"", from, bound(option, option->min, min),
+        return pg_options_wrong(options, value, " must be from %s to %s, not \"%s\"", bound(option, option->min, min),
                                 bound(option, option->max, max), text);
-    *(uint64_t *)option->value = number;
+    *(uint64_t *)value = number;
     return PG_OPTIONS_RUN;
 }
 
-/* Flags win: what was given as one is not looked at here. Marks in `given` what was found. */
-static int read_environment(const struct pg_options *options, bool *given) {
+static bool is_given(const struct pg_options *options, size_t i) {
+    return options->found->from[i].place != PG_OPTIONS_DEFAULT;
+}
+
+/* Flags win: what was given as one is not looked at here. */
+static int read_environment(const struct pg_options *options) {
     for (size_t i = 0; i < options->count + COMMON; i++) {
-        if (given[i]) continue;
+        if (is_given(options, i)) continue;
         const struct pg_option *option = option_at(options, i);
         char variable[VARIABLE_MAX];
         variable_name(option, variable);
         const char *text = *variable ? getenv(variable) : NULL;
         if (!text || (!*text && option->kind != PG_OPTION_FLAG)) continue;
-        given[i] = true;
-        int status = assign(options, option, variable, text);
+        int status = assign(options, i, text, PG_OPTIONS_VARIABLE, 0);
         if (status != PG_OPTIONS_RUN) return status;
     }
     return PG_OPTIONS_RUN;
@@ -125,20 +167,22 @@ static int read_environment(const struct pg_options *options, bool *given) {
 
 /* --- the file --- */
 
-/* Reads the file into config_text. */
-static int load_config(const struct pg_options *options, const char *path) {
+/* Reads the file into found->text. */
+static int load_config(const struct pg_options *options) {
+    const char *path = options->found->config;
+    char *text = options->found->text;
     size_t length = 0;
     ssize_t got = -1;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
-        while (length <= PG_CONFIG_MAX && (got = read(fd, config_text + length, PG_CONFIG_MAX + 1 - length)) > 0)
+        while (length <= PG_CONFIG_MAX && (got = read(fd, text + length, PG_CONFIG_MAX + 1 - length)) > 0)
             length += (size_t)got;
     int why = errno;
     if (fd >= 0) close(fd);
     if (fd < 0 || got < 0) return pg_options_error(options, "--config %s cannot be read: %s", path, strerror(why));
     if (length > PG_CONFIG_MAX) return pg_options_error(options, "--config %s is longer than %d bytes", path, PG_CONFIG_MAX);
-    config_text[length] = '\0';
-    if (strlen(config_text) != length) return pg_options_error(options, "--config %s is no text", path);
+    text[length] = '\0';
+    if (strlen(text) != length) return pg_options_error(options, "--config %s is no text", path);
     return PG_OPTIONS_RUN;
 }
 
@@ -159,40 +203,44 @@ static int find_option(const struct pg_options *options, const char *name) {
     return -1;
 }
 
-/* `where` is "FILE line N". */
-static int read_line(const struct pg_options *options, const char *where, char *line, const bool *given, bool *seen) {
-    char from[WHERE_MAX + VARIABLE_MAX];
+static int line_error(const struct pg_options *options, unsigned number, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int line_error(const struct pg_options *options, unsigned number, const char *format, ...) {
+    char what[MESSAGE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return pg_options_error(options, "%.*s line %u: %s", FILE_SHOWN_MAX, options->found->config, number, what);
+}
+
+/* `seen`: the options that lines before this one have set. */
+static int read_line(const struct pg_options *options, unsigned number, char *line, bool *seen) {
     char *name = trim(line);
     if (!*name || *name == '#') return PG_OPTIONS_RUN;
     char *equals = strchr(name, '=');
-    if (!equals) return pg_options_error(options, "%s: a line is \"name = value\"", where);
+    if (!equals) return line_error(options, number, "a line is \"name = value\"");
     *equals = '\0';
     name = trim(name);
     int found = find_option(options, name);
-    bool known = found >= 0 && option_at(options, (size_t)found)->value != &config_path;
+    bool known = found >= 0 && value_at(options, (size_t)found) != &options->found->config;
     if (!known && options->file_is_shared) return PG_OPTIONS_RUN;
-    if (!known)
-        return pg_options_error(options, "%s: there is no setting \"%.40s\"", where, name);
-    if (seen[found]) return pg_options_error(options, "%s: %s is set a second time", where, name);
+    if (!known) return line_error(options, number, "there is no setting \"%.40s\"", name);
+    if (seen[found]) return line_error(options, number, "%s is set a second time", name);
     seen[found] = true;
     char *value = trim(equals + 1);
-    if (given[found] || !*value) return PG_OPTIONS_RUN;
-    snprintf(from, sizeof from, "%s: %s", where, name);
-    return assign(options, option_at(options, (size_t)found), from, value);
+    if (is_given(options, (size_t)found) || !*value) return PG_OPTIONS_RUN;
+    return assign(options, (size_t)found, value, PG_OPTIONS_FILE, number);
 }
 
 /* What neither flags nor variables gave. */
-static int read_config(const struct pg_options *options, const bool *given) {
-    bool seen[OPTIONS_MAX] = {false};
-    char where[WHERE_MAX];
-    char *rest = config_text;
+static int read_config(const struct pg_options *options) {
+    bool seen[PG_OPTIONS_MAX] = {false};
+    char *rest = options->found->text;
     unsigned number = 0;
-    int status = load_config(options, config_path);
-    while (status == PG_OPTIONS_RUN && rest) {
-        char *line = strsep(&rest, "\n");
-        snprintf(where, sizeof where, "%.400s line %u", config_path, ++number);
-        status = read_line(options, where, line, given, seen);
-    }
+    int status = load_config(options);
+    while (status == PG_OPTIONS_RUN && rest) status = read_line(options, ++number, strsep(&rest, "\n"), seen);
     return status;
 }
 
@@ -225,11 +273,13 @@ static int print_help(const struct pg_options *options) {
 }
 
 static int apply_log(const struct pg_options *options) {
-    if (log_level_text && !pg_log_parse_level(log_level_text, &options->log->level))
-        return pg_options_error(options, "--log-level takes error, warn, info or debug, not \"%s\"", log_level_text);
-    if (log_format_text && strcmp(log_format_text, "json") != 0 && strcmp(log_format_text, "text") != 0)
-        return pg_options_error(options, "--log-format takes text or json, not \"%s\"", log_format_text);
-    options->log->json = log_format_text && strcmp(log_format_text, "json") == 0;
+    const struct pg_options_found *found = options->found;
+    const char *level = found->log_level, *format = found->log_format;
+    if (level && !pg_log_parse_level(level, &options->log->level))
+        return pg_options_wrong(options, &found->log_level, " takes error, warn, info or debug, not \"%s\"", level);
+    if (format && strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
+        return pg_options_wrong(options, &found->log_format, " takes text or json, not \"%s\"", format);
+    options->log->json = format && strcmp(format, "json") == 0;
     return PG_OPTIONS_RUN;
 }
 
@@ -255,9 +305,8 @@ static int refuse(const struct pg_options *options, int code, const char *argume
     return pg_options_error(options, "there is no option %.*s, or it is short for several", name, argument);
 }
 
-/* Marks in `given` what was. */
-static int read_arguments(const struct pg_options *options, int argc, char **argv, bool *given) {
-    struct option longs[2 * OPTIONS_MAX + 3];
+static int read_arguments(const struct pg_options *options, int argc, char **argv) {
+    struct option longs[2 * PG_OPTIONS_MAX + 3];
     int code;
     long_options(options, longs);
     opterr = 0;
@@ -269,11 +318,9 @@ static int read_arguments(const struct pg_options *options, int argc, char **arg
             return 0;
         }
         if (code == ':' || code == '?') return refuse(options, code, argv[optind - 1]);
-        const struct pg_option *option = option_at(options, (size_t)(code - CODE_FIRST));
-        given[code - CODE_FIRST] = true;
-        char name[VARIABLE_MAX];
-        snprintf(name, sizeof name, "--%s", option->name);
-        int status = assign(options, option, name, option->kind == PG_OPTION_FLAG ? "1" : optarg);
+        size_t i = (size_t)(code - CODE_FIRST);
+        bool flag = option_at(options, i)->kind == PG_OPTION_FLAG;
+        int status = assign(options, i, flag ? "1" : optarg, PG_OPTIONS_ARGUMENT, 0);
         if (status != PG_OPTIONS_RUN) return status;
     }
     if (optind < argc) return pg_options_error(options, "\"%s\" is no option", argv[optind]);
@@ -281,12 +328,13 @@ static int read_arguments(const struct pg_options *options, int argc, char **arg
 }
 
 int pg_options_parse(const struct pg_options *options, int argc, char **argv) {
-    if (options->count + COMMON > OPTIONS_MAX) abort();
-    log_level_text = log_format_text = config_path = NULL;
-    bool given[OPTIONS_MAX] = {false};
+    struct pg_options_found *found = options->found;
+    if (options->count + COMMON > PG_OPTIONS_MAX) abort();
+    found->config = found->log_level = found->log_format = NULL;
+    memset(found->from, 0, sizeof found->from);
     /* First the arguments: --help must work whatever the environment says, and of two errors one is told. */
-    int status = read_arguments(options, argc, argv, given);
-    if (status == PG_OPTIONS_RUN) status = read_environment(options, given);
-    if (status == PG_OPTIONS_RUN && config_path && *config_path) status = read_config(options, given);
+    int status = read_arguments(options, argc, argv);
+    if (status == PG_OPTIONS_RUN) status = read_environment(options);
+    if (status == PG_OPTIONS_RUN && found->config && *found->config) status = read_config(options);
     return status == PG_OPTIONS_RUN ? apply_log(options) : status;
 }

@@ -24,8 +24,7 @@ const char *pg_secret_read(const char *path, struct pg_secret *secret) {
     const char *wrong = NULL;
     switch (pg_file_read(path, text, sizeof text)) {
     case PG_FILE_GOOD: wrong = pg_secret_set(text, secret); break;
-    case PG_FILE_CANNOT_OPEN:
-    case PG_FILE_CANNOT_READ: wrong = strerror(errno); break;
+    case PG_FILE_UNREADABLE: wrong = strerror(errno); break;
     case PG_FILE_TOO_LONG: wrong = "the secret is longer than 4096 bytes"; break;
     case PG_FILE_NO_TEXT: wrong = "the file holds a NUL byte"; break;
     }

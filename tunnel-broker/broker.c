@@ -2,7 +2,7 @@
 
 #include "admin.h"
 #include "clock.h"
-#include "heap.h"
+#include "footprint.h"
 #include "options.h"
 #include "service.h"
 #include "session.h"
@@ -177,7 +177,12 @@ static struct gate_verdict on_judge(void *owner, const struct gate_request *requ
 }
 
 static void *on_open(void *owner, struct websocket *socket, const struct gate_verdict *verdict, const char *peer) {
-    return session_new(owner, socket, verdict, peer);
+    struct broker *broker = owner;
+    struct session *session = session_new(broker, socket, verdict, peer);
+    pg_heap_tide_watch(&broker->tide);
+    if (!broker->settled) pg_footprint_release(); /* now, since the first token has brought in the most of libcrypto */
+    broker->settled = true;
+    return session;
 }
 
 static void on_accept(void *owner, struct listener *listener, int fd) {
@@ -286,6 +291,11 @@ static bool listen_at(struct broker *broker, int which, const char *address, boo
     return true;
 }
 
+static size_t count_sessions(const void *owner) {
+    const struct broker *broker = owner;
+    return broker->sessions;
+}
+
 static void start_signals(struct broker *broker) {
     static const int numbers[] = {SIGTERM, SIGINT};
     signal(SIGPIPE, SIG_IGN);
@@ -297,6 +307,7 @@ static void start_signals(struct broker *broker) {
     uv_timer_init(&broker->loop, &broker->deadline);
     broker->deadline.data = broker;
     pg_watchdog_start(&broker->watchdog, &broker->loop);
+    pg_heap_tide_init(&broker->tide, &broker->loop, count_sessions, broker);
 }
 
 static bool start(struct broker *broker) {
@@ -331,6 +342,7 @@ static void close_all(struct broker *broker) {
         uv_close((uv_handle_t *)&broker->signals[i], NULL);
     uv_close((uv_handle_t *)&broker->deadline, NULL);
     pg_watchdog_close(&broker->watchdog);
+    pg_heap_tide_close(&broker->tide);
     agenda_close(&broker->agenda);
     if (broker->server) websocket_server_free(broker->server);
     uv_run(&broker->loop, UV_RUN_DEFAULT);

@@ -2,7 +2,6 @@
 
 #include "address.h"
 #include "bus.h"
-#include "options.h"
 #include "service.h"
 
 #include <stdlib.h>
@@ -18,42 +17,48 @@ static const char notes[] =
     "The secret may also stand in " SECRET_VARIABLE ". Started by systemd with sockets, the first of them is\n"
     "--listen and the second, if any, --admin. `pg-broker token --help` tells of tokens.\n";
 
-const char *config_secret(const char *file, struct pg_secret *secret) {
+int config_take_secret(const struct pg_options *options, const char *const *file, struct pg_secret *secret) {
     const char *text = getenv(SECRET_VARIABLE);
+    bool is_variable = !*file && text && *text;
     secret->length = 0;
-    if (file) return pg_secret_read(file, secret);
-    return text && *text ? pg_secret_set(text, secret) : NULL;
+    const char *wrong = *file ? pg_secret_read(*file, secret) : is_variable ? pg_secret_set(text, secret) : NULL;
+    if (wrong && is_variable) return pg_options_error(options, SECRET_VARIABLE ": %s", wrong);
+    if (wrong) return pg_options_wrong(options, file, " %s: %s", *file, wrong);
+    return PG_OPTIONS_RUN;
 }
 
-static int check(const struct pg_options *options, struct config *config, const char *secret_file) {
-    const char *wrong = pg_bus_check_url(config->redis, config->redis_password_file);
-    if (wrong) return pg_options_error(options, "--redis: %s", wrong);
-    wrong = config->redis_password_file ? pg_bus_check_password_file(config->redis_password_file) : NULL;
-    if (wrong) return pg_options_error(options, "--redis-password-file %s: %s", config->redis_password_file, wrong);
+static int check_addresses(const struct pg_options *options, const struct config *config) {
     if (!config->listen && config->sockets < 1)
         return pg_options_error(options, "--listen HOST:PORT or --listen unix:PATH is needed");
-    wrong = config->listen ? pg_address_check(config->listen) : NULL;
-    if (wrong) return pg_options_error(options, "--listen: %s, not \"%s\"", wrong, config->listen);
+    const char *wrong = config->listen ? pg_address_check(config->listen) : NULL;
+    if (wrong) return pg_options_wrong(options, &config->listen, ": %s, not \"%s\"", wrong, config->listen);
     if (config->share && (!config->listen || !pg_address_path(config->listen)))
-        return pg_options_error(options, "--share needs --listen unix:PATH");
+        return pg_options_wrong(options, &config->share, " needs --listen unix:PATH");
     wrong = config->admin ? pg_address_check(config->admin) : NULL;
-    if (wrong) return pg_options_error(options, "--admin: %s, not \"%s\"", wrong, config->admin);
-    if (config->public_url && !strstr(config->public_url, "{tunnel}"))
-        return pg_options_error(options, "--public-url must hold {tunnel}, as in https://example.com/{tunnel}/");
-    if (config->public_url && strlen(config->public_url) > PG_URL_MAX - PG_UUID_TEXT)
-        return pg_options_error(options, "--public-url is longer than %d bytes", PG_URL_MAX - PG_UUID_TEXT);
-    if (config->open) return PG_OPTIONS_RUN;
-    wrong = config_secret(secret_file, &config->secret);
+    if (wrong) return pg_options_wrong(options, &config->admin, ": %s, not \"%s\"", wrong, config->admin);
+    return PG_OPTIONS_RUN;
+}
+
+static int check(const struct pg_options *options, const struct config *config) {
+    const char *wrong = pg_bus_check_url(config->redis, config->redis_password_file);
+    if (wrong) return pg_options_wrong(options, &config->redis, ": %s", wrong);
+    wrong = config->redis_password_file ? pg_bus_check_password_file(config->redis_password_file) : NULL;
     if (wrong)
-        return pg_options_error(options, "%s%s: %s", secret_file ? "--secret-file " : SECRET_VARIABLE,
-                                secret_file ? secret_file : "", wrong);
-    if (config->secret.length == 0)
+        return pg_options_wrong(options, &config->redis_password_file, " %s: %s", config->redis_password_file, wrong);
+    if (config->public_url && !strstr(config->public_url, "{tunnel}"))
+        return pg_options_wrong(options, &config->public_url, " must hold {tunnel}, as in https://example.com/{tunnel}/");
+    if (config->public_url && strlen(config->public_url) > PG_URL_MAX - PG_UUID_TEXT)
+        return pg_options_wrong(options, &config->public_url, " is longer than %d bytes", PG_URL_MAX - PG_UUID_TEXT);
+    /* Whoever says both may have meant either, and one of them lets everybody in. */
+    if (config->open && config->secret.length > 0)
+        return pg_options_wrong(options, &config->open, " lets anyone attach, and there is a secret, too: take one of them away");
+    if (!config->open && config->secret.length == 0)
         return pg_options_error(options, "a secret is needed: --secret-file FILE or " SECRET_VARIABLE
                                          ", or --open to let anyone attach any tunnel");
     return PG_OPTIONS_RUN;
 }
 
-int config_read(struct config *config, struct pg_log *log, int argc, char **argv) {
+int config_read(struct config *config, struct pg_options_found *found, struct pg_log *log, int argc, char **argv) {
     const char *secret_file = NULL;
     *config = (struct config){.redis = "redis://127.0.0.1:6379",
                               .remember_ms = 3600 * 1000,
@@ -99,9 +104,12 @@ int config_read(struct config *config, struct pg_log *log, int argc, char **argv
                                        .notes = notes,
                                        .table = table,
                                        .count = sizeof table / sizeof *table,
-                                       .log = log};
+                                       .log = log,
+                                       .found = found};
     int status = pg_options_parse(&options, argc, argv);
     if (status != PG_OPTIONS_RUN) return status;
     config->sockets = pg_service_sockets();
-    return check(&options, config, secret_file);
+    status = check_addresses(&options, config);
+    if (status == PG_OPTIONS_RUN) status = config_take_secret(&options, &secret_file, &config->secret);
+    return status == PG_OPTIONS_RUN ? check(&options, config) : status;
 }

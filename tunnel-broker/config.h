@@ -3,9 +3,10 @@
 #define BROKER_CONFIG_H
 
 #include "log.h"
+#include "options.h"
 #include "token.h"
 
-/* Texts are borrowed from argv and the environment. */
+/* Texts are borrowed from argv, the environment and what config_read found. */
 struct config {
     const char *listen; /* NULL: the socket systemd passed */
     const char *admin;  /* NULL: the second socket systemd passed, if any */
@@ -24,12 +25,12 @@ struct config {
     uint64_t max_session_buffer;
 };
 
-/* Fills in `config`, and the log's level and format. Returns PG_OPTIONS_RUN, or the exit status after --help or one
+/* Fills in `config`, whose texts may point into `found`, and the log's level and format. Returns PG_OPTIONS_RUN, or the exit status after --help or one
  * line on stderr that says what is wrong. */
-int config_read(struct config *config, struct pg_log *log, int argc, char **argv);
+int config_read(struct config *config, struct pg_options_found *found, struct pg_log *log, int argc, char **argv);
 
-/* The secret from `file`, else from PIPEGATE_JWT_SECRET. NULL and secret->length 0: neither is given. Else what is
- * wrong. */
-const char *config_secret(const char *file, struct pg_secret *secret);
+/* Reads the secret from `*file`, the value of the option --secret-file, else from PIPEGATE_JWT_SECRET; secret->length 0 where
+ * neither is given. PG_OPTIONS_RUN, or the exit status after one line on stderr. */
+int config_take_secret(const struct pg_options *options, const char *const *file, struct pg_secret *secret);
 
 #endif

@@ -7,8 +7,9 @@
 
 static int serve(int argc, char **argv) {
     static struct config config; /* holds the secret: not on a stack that other functions reuse */
+    struct pg_options_found found;
     struct pg_log log = {.program = "pg-broker", .level = PG_LOG_INFO};
-    int status = config_read(&config, &log, argc, argv);
+    int status = config_read(&config, &found, &log, argc, argv);
     return status == PG_OPTIONS_RUN ? broker_run(&config, &log) : status;
 }
 

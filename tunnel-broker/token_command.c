@@ -2,7 +2,6 @@
 
 #include "clock.h"
 #include "config.h"
-#include "options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +29,7 @@ int token_command(int argc, char **argv) {
     const char *tunnel_text = NULL, *secret_file = NULL;
     uint64_t ttl_ms = 21ull * 86400 * 1000;
     struct pg_log log = {.program = "pg-broker", .level = PG_LOG_INFO};
+    struct pg_options_found found;
     struct pg_secret secret;
     struct pg_id tunnel;
     const struct pg_option table[] = {
@@ -47,16 +47,15 @@ int token_command(int argc, char **argv) {
                                        .table = table,
                                        .count = sizeof table / sizeof *table,
                                        .file_is_shared = true,
-                                       .log = &log};
+                                       .log = &log,
+                                       .found = &found};
     int status = pg_options_parse(&options, argc, argv);
     if (status != PG_OPTIONS_RUN) return status;
     if (!tunnel_text) return pg_options_error(&options, "--tunnel UUID is needed");
     if (!pg_id_parse_uuid(tunnel_text, strlen(tunnel_text), &tunnel))
-        return pg_options_error(&options, "--tunnel takes a UUID, not \"%s\"", tunnel_text);
-    const char *wrong = config_secret(secret_file, &secret);
-    if (wrong)
-        return pg_options_error(&options, "%s%s: %s", secret_file ? "--secret-file " : "PIPEGATE_JWT_SECRET",
-                                secret_file ? secret_file : "", wrong);
+        return pg_options_wrong(&options, &tunnel_text, " takes a UUID, not \"%s\"", tunnel_text);
+    status = config_take_secret(&options, &secret_file, &secret);
+    if (status != PG_OPTIONS_RUN) return status;
     if (secret.length == 0)
         return pg_options_error(&options, "the broker's secret is needed: --secret-file FILE or PIPEGATE_JWT_SECRET");
     status = print_token(&secret, &tunnel, ttl_ms);

@@ -101,7 +101,25 @@ def test_no_secret(stack, tmp_path):
     where = ["--listen", f"unix:{tmp_path}/b", "--redis", stack.bus]
     refuses("pg-broker", where, "--secret-file FILE or PIPEGATE_JWT_SECRET", "--open")
     refuses("pg-broker", [*where, "--secret-file", str(tmp_path / "none")], f"--secret-file {tmp_path}/none: No such file")
+    refuses("pg-broker", [*where, "--secret-file", stack.secret_file, "--open"], "--open lets anyone attach, and there is a secret")
+    refuses("pg-broker", [*where, "--open"], "take one of them away", env={"PIPEGATE_JWT_SECRET": "sixteen bytes ok"})
     refuses("pg-broker", where, "PIPEGATE_JWT_SECRET", "at least 16 bytes", env={"PIPEGATE_JWT_SECRET": "short"})
+
+
+@pytest.mark.parametrize("name,line", [
+    ("pg-handler", "admin = nowhere"), ("pg-handler", "redis = http://a"), ("pg-handler", "redis-password-file = /none"),
+    ("pg-broker", "admin = nowhere"), ("pg-broker", "listen = nowhere"), ("pg-broker", "secret-file = /none"),
+    ("pg-broker", "public-url = https://a/"), ("pg-broker", "redis = redis://user@a"), ("pg-broker", "share = yes"),
+    ("pg-client", "target = ftp://a"), ("pg-client", "server-url = gopher://a"), ("pg-client", "token-file = /none"),
+    ("pg-client", "ca = /none")])
+def test_bad_value_in_the_file(name, line, tmp_path):
+    """The line is named, not the flag that nobody gave."""
+    settings = {"pg-handler": "socket = /nowhere/h\n", "pg-broker": "listen = 127.0.0.1:1\nopen = yes\n",
+                "pg-client": "port = 1\nserver-url = ws://127.0.0.1:1/\n"}[name]
+    option = line.partition(" ")[0]
+    others = [each for each in settings.splitlines() if not each.startswith(option) and (option != "target" or "port" not in each)]
+    (tmp_path / "conf").write_text("\n".join([*others, line]))
+    refuses(name, ["--config", str(tmp_path / "conf")], f"{tmp_path}/conf line {len(others) + 1}: {option}")
 
 
 @pytest.mark.parametrize("name", ["pg-handler", "pg-broker"])
@@ -114,7 +132,7 @@ def test_wrong_redis_password(own_stack, tmp_path, name):
         more = needed(name, stack, tmp_path)
         refuses(name, [*more, "--redis-password-file", str(tmp_path / "password")], "--redis:", "WRONGPASS", "--redis-password-file")
         refuses(name, more, "--redis:", "NOAUTH", "--redis-password-file")
-        refuses(name, [*more, "--redis-password-file", str(tmp_path / "none")], "--redis-password-file", "check its path and mode")
+        refuses(name, [*more, "--redis-password-file", str(tmp_path / "none")], "--redis-password-file", "No such file")
         assert not os.path.exists(tmp_path / "h") and not os.path.exists(tmp_path / "b")
         # Nor by a user; and the password stands in one place.
         refuses(name, [*more, "--redis", "redis://someone@127.0.0.1"], "--redis:", "there is a user and no password")

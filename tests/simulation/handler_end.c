@@ -78,7 +78,7 @@ static void pass_on(struct visit *visit, const uint8_t *bytes, size_t length) {
 size_t visit_write(struct visit *visit, const uint8_t *bytes, size_t length) {
     if (visit->plan->outcome) wrong(visit->world, "bytes are written after the end");
     if (!visit->head_seen) {
-        if (length < 15 || memcmp(bytes, "Status: 200\r\n", 13) != 0 || memcmp(bytes + length - 4, "\r\n\r\n", 4) != 0)
+        if (length < 18 || memcmp(bytes, "Status: 200 OK\r\n", 16) != 0 || memcmp(bytes + length - 4, "\r\n\r\n", 4) != 0)
             wrong(visit->world, "the response does not begin with its head");
         visit->head_seen = true;
         return length;

@@ -33,7 +33,7 @@ static const char *write_pairs(const char *method, uint16_t status, const char *
 static void fields_keep_order_and_duplicates(void **state) {
     (void)state;
     assert_null(write_pairs("GET", 200, "hi", true, PAIRS({"B", "1"}, {"Set-Cookie", "x"}, {"A", ""}, {"Set-Cookie", "y"})));
-    assert_string_equal(written, "Status: 200\r\nB: 1\r\nSet-Cookie: x\r\nA: \r\nSet-Cookie: y\r\nContent-Length: 2\r\n\r\n");
+    assert_string_equal(written, "Status: 200 OK\r\nB: 1\r\nSet-Cookie: x\r\nA: \r\nSet-Cookie: y\r\nContent-Length: 2\r\n\r\n");
     assert_true(response.content_length == 2);
 }
 
@@ -42,25 +42,25 @@ static void hop_by_hop_and_status_are_dropped(void **state) {
     assert_null(write_pairs("GET", 404, "", true,
                             PAIRS({"Status", "200"}, {"Connection", "X-Hop"}, {"X-Hop", "1"}, {"Transfer-Encoding", "chunked"},
                                   {"Trailer", "x"}, {"X-Pipegate-Error", "timeout"})));
-    assert_string_equal(written, "Status: 404\r\nContent-Length: 0\r\n\r\n");
+    assert_string_equal(written, "Status: 404 Not Found\r\nContent-Length: 0\r\n\r\n");
 }
 
 static void a_stream_has_no_length(void **state) {
     (void)state;
     assert_null(write_pairs("GET", 200, "", false, PAIRS({"Content-Type", "text/event-stream"})));
-    assert_string_equal(written, "Status: 200\r\nContent-Type: text/event-stream\r\n\r\n");
+    assert_string_equal(written, "Status: 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
     assert_true(response.content_length == PG_LENGTH_UNKNOWN);
 }
 
 static void responses_without_a_body_keep_their_length(void **state) {
     (void)state;
     assert_null(write_pairs("HEAD", 200, "", true, PAIRS({"Content-Length", "1234"})));
-    assert_string_equal(written, "Status: 200\r\nContent-Length: 1234\r\n\r\n");
+    assert_string_equal(written, "Status: 200 OK\r\nContent-Length: 1234\r\n\r\n");
     assert_true(response.no_body);
     assert_null(write_pairs("GET", 304, "", true, PAIRS({"Content-Length", "77"})));
-    assert_string_equal(written, "Status: 304\r\nContent-Length: 77\r\n\r\n");
+    assert_string_equal(written, "Status: 304 Not Modified\r\nContent-Length: 77\r\n\r\n");
     assert_null(write_pairs("GET", 204, "", true, PAIRS({"Content-Length", "0"})));
-    assert_string_equal(written, "Status: 204\r\n\r\n");
+    assert_string_equal(written, "Status: 204 No Content\r\n\r\n");
 }
 
 static void a_lying_length_is_refused(void **state) {
@@ -69,7 +69,7 @@ static void a_lying_length_is_refused(void **state) {
     assert_non_null(write_pairs("GET", 200, "", false, PAIRS({"Content-Length", "3"}, {"Content-Length", "4"})));
     assert_non_null(write_pairs("GET", 200, "", false, PAIRS({"Content-Length", "-3"})));
     assert_null(write_pairs("GET", 200, "", false, PAIRS({"Content-Length", "3"}, {"Content-Length", "3"})));
-    assert_string_equal(written, "Status: 200\r\nContent-Length: 3\r\n\r\n");
+    assert_string_equal(written, "Status: 200 OK\r\nContent-Length: 3\r\n\r\n");
 }
 
 static void splitting_is_refused(void **state) {

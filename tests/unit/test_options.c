@@ -53,13 +53,15 @@ static const struct pg_option table[] = {
      .variable = ""},
     {.name = "quiet", .kind = PG_OPTION_FLAG, .value = &quiet, .help = "say nothing"},
 };
+static struct pg_options_found found;
 static const struct pg_options options = {.program = "pg-test",
                                           .usage = "pg-test --port N\npg-test --quiet\n",
                                           .about = "What it does.\n",
                                           .notes = "The notes.\n",
                                           .table = table,
                                           .count = COUNT_OF(table),
-                                          .log = &log_};
+                                          .log = &log_,
+                                          .found = &found};
 
 struct run {
     const char *const *environment;
@@ -411,7 +413,8 @@ static int parse_large_table(void *argument) {
             .name = names[i], .kind = PG_OPTION_COUNT, .value = &values[i], .help = "", .alias = aliases[i]};
     }
     snprintf(given, sizeof given, "--also%zu=7", count - 1);
-    const struct pg_options large = {.program = "p", .usage = "", .about = "", .table = many, .count = count, .log = &log_};
+    const struct pg_options large = {
+        .program = "p", .usage = "", .about = "", .table = many, .count = count, .log = &log_, .found = &found};
     int status = pg_options_parse(&large, 2, (char *[]){names[0], given, NULL});
     return status == PG_OPTIONS_RUN && values[count - 1] == 7 ? RAN : status;
 }
@@ -432,6 +435,29 @@ static int error_directly(void *argument) {
 static void an_error_of_the_program_reads_like_ours(void **state) {
     (void)state;
     assert_error(run_in_child(error_directly, NULL), "this and 7");
+}
+
+static int blame_port_and_size(void *argument) {
+    int status = parse_and_print(argument);
+    if (status != RAN) return status;
+    pg_options_wrong(&options, &port, ": %s and %d", "this", 7);
+    return pg_options_wrong(&options, &size, " is odd");
+}
+
+static void a_value_that_the_program_refuses_is_named_by_where_it_stood(void **state) {
+    (void)state;
+    const struct run flag = {ENV("PIPEGATE_SIZE=1k"), ARGS("--port=1")};
+    const struct run both = {ENV("PIPEGATE_PORT=2"), with_config("port = 1\n\n\n size = 1k\n")};
+    const struct run none = {NONE, ARGS(NULL)};
+    char wanted[512];
+    assert_string_equal(run_in_child(blame_port_and_size, (void *)&flag)->err,
+                        "pg-test: --port: this and 7 (try pg-test --help)\npg-test: PIPEGATE_SIZE is odd (try pg-test --help)\n");
+    assert_string_equal(run_in_child(blame_port_and_size, (void *)&none)->err,
+                        "pg-test: --port: this and 7 (try pg-test --help)\npg-test: --size is odd (try pg-test --help)\n");
+    snprintf(wanted, sizeof wanted,
+             "pg-test: PIPEGATE_PORT: this and 7 (try pg-test --help)\n"
+             "pg-test: %s line 4: size is odd (try pg-test --help)\n", config);
+    assert_string_equal(run_in_child(blame_port_and_size, (void *)&both)->err, wanted);
 }
 
 int main(void) {
@@ -461,6 +487,7 @@ int main(void) {
         cmocka_unit_test(every_log_level_has_its_word),
         cmocka_unit_test(a_table_has_45_options_at_most),
         cmocka_unit_test(an_error_of_the_program_reads_like_ours),
+        cmocka_unit_test_teardown(a_value_that_the_program_refuses_is_named_by_where_it_stood, remove_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

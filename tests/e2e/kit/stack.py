@@ -89,8 +89,9 @@ class Stack:
     def start_broker(self, *more, number=0, at=None):
         path = at or self.path(fronts.numbered("broker", number) + ".sock")
         admin = self.path(fronts.numbered("admin", number) + ".sock")
-        command = [path_of("pg-broker"), "--listen", f"unix:{path}", "--redis", self.bus, "--secret-file",
-                   self.secret_file, "--admin", f"unix:{admin}", *self.options["broker"], *more]
+        options = [*self.options["broker"], *more]
+        secret = [] if "--open" in options else ["--secret-file", self.secret_file]
+        command = [path_of("pg-broker"), "--listen", f"unix:{path}", "--redis", self.bus, *secret, "--admin", f"unix:{admin}", *options]
         broker = self._start("broker", command, None if at else path)
         if at:
             broker.await_line("clients attach at", stream="err")

@@ -13,7 +13,8 @@ class Response:
     def __init__(self, raw_head):
         self.raw_head = raw_head
         lines = raw_head.decode("latin1").split("\r\n")
-        self.version, status, *_ = lines[0].split(" ", 2)
+        # RFC 9112 4: the second space stands there even where no reason follows.
+        self.version, status, self.reason = lines[0].split(" ", 2)
         self.status = int(status)
         self.fields = [(n, v.strip(" \t")) for n, v in (line.split(":", 1) for line in lines[1:])]
         self.interim = []

@@ -24,11 +24,7 @@ static int release(struct dl_phdr_info *info, size_t size, void *user) {
     return 0;
 }
 
-void footprint_release(void) {
+void pg_footprint_release(void) {
     malloc_trim(0);
     dl_iterate_phdr(release, NULL);
-}
-
-void footprint_init(void) {
-    mallopt(M_ARENA_MAX, 1); /* libcurl's resolver threads would get one each */
 }
