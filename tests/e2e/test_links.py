@@ -1,6 +1,7 @@
 """The client's link: cut, dead, taken over; and who is told what."""
 import os
 import re
+import signal
 import socket
 import time
 
@@ -54,6 +55,20 @@ def test_dead_link_is_noticed_within_15_s(linked):
     until(lambda: len(linked.relay.links) > links, "the client to connect anew", 20)
     # The client notices after 15 s at most, and then waits 0.2 s to begin with.
     assert time.monotonic() - began < 17
+    until(lambda: linked.front.works(linked.tunnel), "the tunnel to work again")
+
+
+def test_a_sleep_is_noticed_on_waking(linked):
+    """A laptop that slept finds its connection dead, and nobody there to say so. (A stopped process is as late as one that slept.)"""
+    linked.relay.freeze()
+    linked.client.process.send_signal(signal.SIGSTOP)
+    time.sleep(10)  # the sleep: the heartbeat, due every 4 s at most, is 5 s late by then
+    links = len(linked.relay.links)
+    began = time.monotonic()
+    linked.client.process.send_signal(signal.SIGCONT)
+    linked.client.await_line("this machine was asleep; connecting again", stream="err")
+    until(lambda: len(linked.relay.links) > links, "the client to connect anew")
+    assert time.monotonic() - began < 1
     until(lambda: linked.front.works(linked.tunnel), "the tunnel to work again")
 
 
