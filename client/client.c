@@ -27,7 +27,7 @@ struct client {
     struct tunnel *tunnel;
     uv_signal_t interrupt, terminate;
     uv_timer_t deadline;
-    struct pg_heap_tide tide; /* of the requests that run */
+    struct pg_heap_spare spare;
     enum { RUNNING, DRAINING, BREAKING_OFF, STOPPING } state;
     bool attached_once;
     int status;
@@ -47,7 +47,6 @@ static void on_tunnel_closed(void *owner) {
     uv_close((uv_handle_t *)&client->interrupt, NULL);
     uv_close((uv_handle_t *)&client->terminate, NULL);
     uv_close((uv_handle_t *)&client->deadline, NULL);
-    pg_heap_tide_close(&client->tide);
 }
 
 static void stop(struct client *client) {
@@ -134,9 +133,12 @@ static void on_room(void *owner) {
 
 static const char *on_frame(void *owner, const struct pg_frame *frame) {
     struct client *client = owner;
-    const char *wrong = relay_take(client->relay, frame);
-    pg_heap_tide_watch(&client->tide);
-    return wrong;
+    return relay_take(client->relay, frame);
+}
+
+static void on_heartbeat(void *owner) {
+    struct client *client = owner;
+    pg_heap_give_back(&client->spare);
 }
 
 static void on_refused(void *owner) {
@@ -146,11 +148,6 @@ static void on_refused(void *owner) {
 }
 
 /* --- The beginning --- */
-
-static size_t count_live(const void *owner) {
-    const struct client *client = owner;
-    return relay_live(client->relay);
-}
 
 static bool make_relay(struct client *client) {
     struct config *config = client->config;
@@ -181,6 +178,7 @@ static bool make_tunnel(struct client *client) {
                                      .on_room = on_room,
                                      .on_frame = on_frame,
                                      .on_refused = on_refused,
+                                     .on_heartbeat = on_heartbeat,
                                      .owner = client};
     client->tunnel = tunnel_new(&options);
     return client->tunnel != NULL;
@@ -209,7 +207,6 @@ int client_run(struct config *config) {
         return EXIT_FAILURE;
     }
     start_signals(&client);
-    pg_heap_tide_init(&client.tide, &client.loop, count_live, &client);
     uv_run(&client.loop, UV_RUN_DEFAULT);
     uv_loop_close(&client.loop);
     curl_global_cleanup();

@@ -62,9 +62,9 @@ static void hide_token(const char *token, int argc, char **argv) {
 }
 
 static int take_token(struct config *config, const struct pg_options *options, const struct raw *raw) {
-    if (raw->token && raw->token_file) return pg_options_error(options, "--token and --token-file exclude each other");
+    if (raw->token && raw->token_file) return pg_options_exclude(options, &raw->token, &raw->token_file);
     const char *wrong = NULL;
-    config->token_file = raw->token_file;
+    config->token_file = raw->token_file && pg_file_is_regular(raw->token_file) ? raw->token_file : NULL;
     if (raw->token) {
         wrong = check_token(raw->token);
         if (wrong) return pg_options_wrong(options, &raw->token, " is no token: %s", wrong);
@@ -78,7 +78,7 @@ static int take_token(struct config *config, const struct pg_options *options, c
 
 static int take_target(struct config *config, const struct pg_options *options, const struct raw *raw) {
     if (!raw->port && !raw->target) return pg_options_error(options, "say what to expose: --port or --target");
-    if (raw->port && raw->target) return pg_options_error(options, "--port and --target exclude each other");
+    if (raw->port && raw->target) return pg_options_exclude(options, &raw->port, &raw->target);
     if (raw->port) target_from_port((unsigned)raw->port, &config->target);
     const char *wrong = raw->target ? target_parse(raw->target, &config->target) : NULL;
     if (wrong) return pg_options_wrong(options, &raw->target, " \"%s\": %s", raw->target, wrong);
@@ -94,6 +94,7 @@ static int take_target(struct config *config, const struct pg_options *options, 
 /* libcurl reads it anew with every connection, in the same way. */
 static const char *check_ca(const char *path) {
     if (access(path, R_OK) != 0) return strerror(errno);
+    if (!pg_file_is_regular(path)) return "it must be a file, which is read again with every connection";
     X509_STORE *store = X509_STORE_new();
     bool good = store && X509_STORE_load_locations(store, path, NULL) == 1;
     X509_STORE_free(store);

@@ -13,7 +13,7 @@ struct config {
     struct pg_log log;
     struct server_url server;
     struct target target;
-    const char *token_file;           /* or NULL */
+    const char *token_file;           /* that can be read again, or NULL */
     char token[CONFIG_TOKEN_MAX + 1]; /* "" = none */
     const char *ca;                   /* or NULL */
     bool insecure;

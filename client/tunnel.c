@@ -361,6 +361,7 @@ static void on_heartbeat(uv_poll_t *handle, int status, int events) {
     uint64_t heard = tunnel->current ? link_heard_ms(tunnel->current) : now;
     set_heartbeat(tunnel, now + QUIET_MS);
     if (tunnel->closing) return;
+    tunnel->options.on_heartbeat(tunnel->options.owner);
     if (slept) {
         woke_up(tunnel);
     } else if (tunnel->current && now - heard >= DEAD_MS) {

@@ -20,6 +20,7 @@ struct tunnel_options {
     void (*on_resync)(void *owner);
     void (*on_room)(void *owner); /* the link of the last on_attached has room again */
     const char *(*on_frame)(void *owner, const struct pg_frame *frame); /* NULL, or what is wrong with it */
+    void (*on_heartbeat)(void *owner); /* every few seconds, attached or not */
     void (*on_refused)(void *owner); /* it makes no sense to try again; the reason is logged */
     void *owner;
 };

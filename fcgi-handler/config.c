@@ -1,7 +1,7 @@
 #include "config.h"
 
 #include "address.h"
-#include "bus.h"
+#include "wire.h"
 
 static const char usage[] = "pg-handler --socket PATH --redis URL [options]\n";
 static const char about[] =
@@ -15,19 +15,14 @@ static const char notes[] =
 
 static int check(const struct pg_options *options, const struct handler_config *config) {
     if (config->share && !config->socket) return pg_options_wrong(options, &config->share, " needs --socket PATH");
-    const char *wrong = pg_bus_check_url(config->redis, config->redis_password_file);
-    if (wrong) return pg_options_wrong(options, &config->redis, ": %s", wrong);
-    wrong = config->redis_password_file ? pg_bus_check_password_file(config->redis_password_file) : NULL;
-    if (wrong)
-        return pg_options_wrong(options, &config->redis_password_file, " %s: %s", config->redis_password_file, wrong);
-    wrong = config->admin ? pg_address_check(config->admin) : NULL;
+    const char *wrong = config->admin ? pg_address_check(config->admin) : NULL;
     if (wrong) return pg_options_wrong(options, &config->admin, ": %s, not \"%s\"", wrong, config->admin);
     return PG_OPTIONS_RUN;
 }
 
 int handler_config_read(struct handler_config *config, struct pg_options_found *found, struct pg_log *log, int argc, char **argv) {
-    *config = (struct handler_config){.redis = "redis://127.0.0.1:6379",
-                                      .max_in_flight = 10000,
+    const char *redis = "redis://127.0.0.1:6379", *redis_password_file = NULL;
+    *config = (struct handler_config){.max_in_flight = 10000,
                                       .max_tunnel_in_flight = 8192,
                                       .max_waiting = 8192,
                                       .max_header = PG_HEAD_MAX,
@@ -41,9 +36,9 @@ int handler_config_read(struct handler_config *config, struct pg_options_found *
          .help = "Unix socket to listen on, mode 0660"},
         {.name = "share", .kind = PG_OPTION_FLAG, .value = &config->share,
          .help = "serve it together with others that share it: none of them is missed"},
-        {.name = "redis", .kind = PG_OPTION_TEXT, .value = &config->redis, .argument = "URL",
+        {.name = "redis", .kind = PG_OPTION_TEXT, .value = &redis, .argument = "URL",
          .help = "redis://[user[:pass]@]host[:port][/db] or unix:/path (redis://127.0.0.1:6379)"},
-        {.name = "redis-password-file", .kind = PG_OPTION_TEXT, .value = &config->redis_password_file, .argument = "FILE",
+        {.name = "redis-password-file", .kind = PG_OPTION_TEXT, .value = &redis_password_file, .argument = "FILE",
          .help = "Redis' password is in FILE, and not in the URL"},
         {.name = "admin", .kind = PG_OPTION_TEXT, .value = &config->admin, .argument = "ADDRESS",
          .help = "HOST:PORT or unix:PATH where its pages are served by HTTP, too; keep it private (none)"},
@@ -76,5 +71,6 @@ int handler_config_read(struct handler_config *config, struct pg_options_found *
     *log = (struct pg_log){.program = "pg-handler", .level = PG_LOG_INFO};
     int status = pg_options_parse(&options, argc, argv);
     if (status != PG_OPTIONS_RUN) return status;
-    return check(&options, config);
+    status = check(&options, config);
+    return status == PG_OPTIONS_RUN ? pg_bus_url_take(&config->redis, &options, &redis, &redis_password_file) : status;
 }

@@ -2,6 +2,7 @@
 #ifndef PG_HANDLER_CONFIG_H
 #define PG_HANDLER_CONFIG_H
 
+#include "bus_url.h"
 #include "log.h"
 #include "options.h"
 
@@ -9,8 +10,7 @@ struct handler_config {
     const char *socket;
     bool share;
     const char *admin; /* or NULL */
-    const char *redis;
-    const char *redis_password_file; /* or NULL */
+    struct pg_bus_url redis;
     uint64_t max_in_flight;
     uint64_t max_tunnel_in_flight;
     uint64_t max_waiting;

@@ -34,10 +34,7 @@ static void on_visit(void *owner, struct visit *visit) {
     switch (request->kind) {
     case REQUEST_OWN_PAGE: own_page_answer(handler, visit, request->page); break;
     case REQUEST_NO_TUNNEL: exchange_refuse(handler, visit, ANSWER_NO_TUNNEL, ""); break;
-    case REQUEST_TUNNEL:
-        exchange_begin(handler, visit, &id);
-        pg_heap_tide_watch(&handler->tide);
-        break;
+    case REQUEST_TUNNEL: exchange_begin(handler, visit, &id); break;
     }
 }
 
@@ -86,6 +83,11 @@ static void on_state(void *owner, bool up) {
     if (up) exchange_on_bus_up(handler);
 }
 
+static void on_heartbeat(void *owner) {
+    struct handler *handler = owner;
+    pg_heap_give_back(&handler->spare);
+}
+
 static void on_drain_over(uv_timer_t *timer);
 
 /* That will not mend itself; and whoever starts us looks at the beginning. */
@@ -108,7 +110,6 @@ static void on_bus_closed(void *owner) {
     }
     uv_close((uv_handle_t *)&handler->drain, NULL);
     pg_watchdog_close(&handler->watchdog);
-    pg_heap_tide_close(&handler->tide);
 }
 
 static void on_front_closed(void *owner) {
@@ -205,8 +206,7 @@ static struct pg_bus *make_bus(struct handler *handler) {
     const struct pg_bus_options options = {
         .loop = &handler->loop,
         .log = &handler->log,
-        .url = handler->config.redis,
-        .password_file = handler->config.redis_password_file,
+        .url = &handler->config.redis,
         .process = handler->process,
         .waiting_max = handler->config.max_waiting,
         .waiting_ms = handler->config.wait_timeout_ms + LIST_SPARE_MS,
@@ -216,16 +216,12 @@ static struct pg_bus *make_bus(struct handler *handler) {
                    .on_garbage = on_garbage,
                    .on_state = on_state,
                    .on_refused = on_refused,
+                   .on_heartbeat = on_heartbeat,
                    .on_open = on_open,
                    .on_route = on_route},
         .owner = handler,
     };
     return pg_bus_new(&options);
-}
-
-static size_t count_in_flight(const void *owner) {
-    const struct handler *handler = owner;
-    return handler->in_flight;
 }
 
 static bool start(struct handler *handler) {
@@ -238,13 +234,12 @@ static bool start(struct handler *handler) {
                                           .owner = handler};
     watch_signals(handler); /* before libfcgi, which takes those that are free */
     pg_watchdog_start(&handler->watchdog, &handler->loop);
-    pg_heap_tide_init(&handler->tide, &handler->loop, count_in_flight, handler);
     handler->process = pg_id_random();
     handler->front = front_new(&options);
     if (!handler->front) return false;
     handler->bus = make_bus(handler);
     if (!handler->bus) {
-        pg_log(&handler->log, PG_LOG_ERROR, NULL, "out of memory, or --redis-password-file has just changed");
+        pg_log(&handler->log, PG_LOG_ERROR, NULL, "out of memory at the start");
         return false;
     }
     acks_init(&handler->acks, &handler->loop, handler->bus, &handler->process);

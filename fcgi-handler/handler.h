@@ -51,7 +51,7 @@ struct handler {
     struct tunnel *tunnels;     /* uthash by tunnel id: how many exchanges each has */
     uint64_t started_ms;        /* Unix time */
     uint64_t in_flight;
-    struct pg_heap_tide tide;   /* of these */
+    struct pg_heap_spare spare;
     uint64_t open_bytes;        /* of OPENs not acknowledged */
     unsigned wide_count;        /* exchanges that are wide: at most PG_WIDE_MAX */
     uint64_t bus_up_ms;         /* when the bus last came up */

@@ -15,23 +15,6 @@ enum {
     HANDLERS_MS = 60000 /* the set of handlers is gone so long after the last heartbeat of any */
 };
 
-const char *pg_bus_check_url(const char *url, bool has_file) {
-    struct pg_bus_url parsed;
-    const char *wrong = pg_bus_url_parse(url, &parsed);
-    if (!wrong && has_file && *parsed.password) wrong = "the password stands in the URL and in --redis-password-file: choose one";
-    if (!wrong && !has_file && *parsed.user && !*parsed.password)
-        wrong = "there is a user and no password: write it as user:password, or into --redis-password-file";
-    explicit_bzero(&parsed, sizeof parsed);
-    return wrong;
-}
-
-const char *pg_bus_check_password_file(const char *path) {
-    struct pg_bus_url url;
-    const char *wrong = pg_bus_url_read_password(&url, path);
-    explicit_bzero(&url, sizeof url);
-    return wrong;
-}
-
 /* --- the inbox --- */
 
 static void dispatch(struct pg_bus *bus, const redisReply *element) {
@@ -201,6 +184,7 @@ static bool on_refused(void *owner, const char *why) {
 static void on_heartbeat(uv_timer_t *timer) {
     struct pg_bus *bus = timer->data;
     uint64_t now = pg_clock_ms();
+    if (bus->options.events.on_heartbeat) bus->options.events.on_heartbeat(bus->options.owner);
     if (pg_connection_is_up(bus->commands)) {
         if (now - bus->heartbeat_answered_ms > SILENCE_MS)
             pg_connection_restart(bus->commands, "it stopped answering");
@@ -259,8 +243,8 @@ struct pg_bus *pg_bus_new(const struct pg_bus_options *options) {
     bus->options = *options;
     bus->inbox_key = pg_key_inbox(&options->process);
     bus->alive_key = pg_key_alive(&options->process);
-    if (pg_bus_url_parse(options->url, &bus->url) != NULL) goto fail;
-    if (options->password_file && pg_bus_url_read_password(&bus->url, options->password_file) != NULL) goto fail;
+    bus->url = *options->url;
+    bus->options.url = &bus->url;
     bus->commands = connect_to(bus, "commands", on_commands_up, on_commands_down);
     bus->inbox = connect_to(bus, "inbox", on_inbox_up, on_inbox_down);
     if (!bus->commands || !bus->inbox) goto fail; /* only at start and out of memory: the program ends */

@@ -9,6 +9,7 @@
 #ifndef PG_BUS_H
 #define PG_BUS_H
 
+#include "bus_url.h"
 #include "log.h"
 #include "wire.h"
 
@@ -46,6 +47,8 @@ struct pg_bus_events {
     /* Redis answers and has never taken our login or database; `why` is a sentence that says what to do. Once, and before any on_state.
      * Without this function it is tried for ever. */
     void (*on_refused)(void *owner, const char *why);
+    /* Every PG_BUS_HEARTBEAT_MS, whether Redis is there or not. */
+    void (*on_heartbeat)(void *owner);
     /* Messages for process `to` did not arrive, or may not have. */
     void (*on_undelivered)(void *owner, const struct pg_id *to, enum pg_bus_result why);
     /* What became of an OPEN pushed with pg_bus_open. */
@@ -66,8 +69,7 @@ struct pg_bus_events {
 struct pg_bus_options {
     uv_loop_t *loop;
     const struct pg_log *log;
-    const char *url;          /* redis://[user:pass@]host[:port][/db], unix:/path[?db=n]; checked by pg_bus_check_url */
-    const char *password_file; /* the password is in it, and none in the URL; or NULL */
+    const struct pg_bus_url *url; /* where Redis is */
     struct pg_id process;     /* this process's id: names its inbox */
     uint64_t waiting_max;     /* requests that may wait in a tunnel's list (handler) */
     uint64_t waiting_ms;      /* how long an unread list lives (handler) */
@@ -84,15 +86,7 @@ struct pg_bus_counters {
     uint64_t undelivered;
 };
 
-/* NULL, or a sentence that says what is wrong with the URL; `has_file`: the password is in a file. */
-const char *pg_bus_check_url(const char *url, bool has_file);
-
-/* NULL, or what is wrong with the file with the password (good until the next strerror(3)), which is read now and again by
- * pg_bus_new. */
-const char *pg_bus_check_password_file(const char *path);
-
-/* Makes the bus and begins to connect. Everything in options is copied but `log`, `loop` and `owner`. NULL: no memory, or a URL
- * or file that the checks above refuse. */
+/* Makes the bus and begins to connect. Everything in options is copied but `log`, `loop` and `owner`. NULL: no memory. */
 struct pg_bus *pg_bus_new(const struct pg_bus_options *options);
 
 /* Sends what is gathered, deletes the process's own keys, closes everything, then calls `on_closed` (may be NULL) from the loop

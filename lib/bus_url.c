@@ -122,3 +122,14 @@ const char *pg_bus_url_read_password(struct pg_bus_url *url, const char *path) {
     explicit_bzero(text, sizeof text);
     return wrong;
 }
+
+int pg_bus_url_take(struct pg_bus_url *url, const struct pg_options *options, const char *const *text, const char *const *file) {
+    const char *wrong = pg_bus_url_parse(*text, url);
+    if (!wrong && *file && *url->password) wrong = "the password stands in the URL and in --redis-password-file: choose one";
+    if (!wrong && !*file && *url->user && !*url->password)
+        wrong = "there is a user and no password: write it as user:password, or into --redis-password-file";
+    if (wrong) return pg_options_wrong(options, text, ": %s", wrong);
+    wrong = *file ? pg_bus_url_read_password(url, *file) : NULL;
+    if (wrong) return pg_options_wrong(options, file, " %s: %s", *file, wrong);
+    return PG_OPTIONS_RUN;
+}

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum pg_file_result pg_file_read(const char *path, char *to, size_t room) {
@@ -19,4 +20,9 @@ enum pg_file_result pg_file_read(const char *path, char *to, size_t room) {
     while (length > 0 && (to[length - 1] == '\n' || to[length - 1] == '\r')) length--;
     to[length] = '\0';
     return strlen(to) == length ? PG_FILE_GOOD : PG_FILE_NO_TEXT;
+}
+
+bool pg_file_is_regular(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISREG(status.st_mode);
 }

@@ -1,5 +1,7 @@
 #include "heap.h"
 
+#include "resident.h"
+
 #include <malloc.h>
 
 void pg_heap_keep(void) {
@@ -12,29 +14,20 @@ void pg_heap_one_arena(void) {
     mallopt(M_ARENA_MAX, 1);
 }
 
-static void on_look(uv_timer_t *timer) {
-    struct pg_heap_tide *tide = timer->data;
-    size_t now = tide->count(tide->owner);
-    if (now > tide->high) tide->high = now;
-    if (now > tide->high / 4) return;
-    malloc_trim(0);
-    tide->high = now;
-    if (now < PG_HEAP_CALM) uv_timer_stop(timer);
+/* Bytes that are resident and of no use; 0 where there are not even PG_HEAP_SPARE_MAX in all. */
+static uint64_t count_spare(void) {
+    uint64_t all, files;
+    if (!pg_resident_read(&all, &files) || all < files + PG_HEAP_SPARE_MAX) return 0;
+    struct mallinfo2 heap = mallinfo2();
+    uint64_t used = files + heap.uordblks + heap.hblkhd;
+    return all > used ? all - used : 0;
 }
 
-void pg_heap_tide_init(struct pg_heap_tide *tide, uv_loop_t *loop, size_t (*count)(const void *owner), const void *owner) {
-    *tide = (struct pg_heap_tide){.count = count, .owner = owner};
-    uv_timer_init(loop, &tide->timer);
-    tide->timer.data = tide;
-}
-
-void pg_heap_tide_watch(struct pg_heap_tide *tide) {
-    size_t now = tide->count(tide->owner);
-    if (now > tide->high) tide->high = now;
-    if (tide->high >= PG_HEAP_BURST && !uv_is_active((uv_handle_t *)&tide->timer))
-        uv_timer_start(&tide->timer, on_look, PG_HEAP_TIDE_MS, PG_HEAP_TIDE_MS);
-}
-
-void pg_heap_tide_close(struct pg_heap_tide *tide) {
-    uv_close((uv_handle_t *)&tide->timer, NULL);
+void pg_heap_give_back(struct pg_heap_spare *spare) {
+    uint64_t now = count_spare();
+    if (now > PG_HEAP_SPARE_MAX && now > spare->left + PG_HEAP_SPARE_MORE) {
+        malloc_trim(0);
+        spare->left = now = count_spare();
+    }
+    if (now < spare->left) spare->left = now;
 }

@@ -66,7 +66,10 @@ static void variable_name(const struct pg_option *option, char to[VARIABLE_MAX])
 }
 
 /* Where an option's value stood: "--port", "PIPEGATE_PORT" or "FILE line 3: port". */
-static void origin(const struct pg_options *options, size_t i, char to[ORIGIN_MAX]) {
+static void origin(const struct pg_options *options, const void *value, char to[ORIGIN_MAX]) {
+    size_t i = 0;
+    while (i < options->count + COMMON && value_at(options, i) != value) i++;
+    if (i == options->count + COMMON) abort(); /* no option's value */
     const struct pg_option *option = option_at(options, i);
     switch (options->found->from[i].place) {
     case PG_OPTIONS_DEFAULT:
@@ -80,15 +83,21 @@ static void origin(const struct pg_options *options, size_t i, char to[ORIGIN_MA
 }
 
 int pg_options_wrong(const struct pg_options *options, const void *value, const char *format, ...) {
-    char message[MESSAGE_MAX] = "";
-    for (size_t i = 0; i < options->count + COMMON; i++)
-        if (value_at(options, i) == value) origin(options, i, message);
+    char message[MESSAGE_MAX];
+    origin(options, value, message);
     size_t length = strlen(message);
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message + length, sizeof message - length, format, arguments);
     va_end(arguments);
     return print_error(options, message);
+}
+
+int pg_options_exclude(const struct pg_options *options, const void *value, const void *other) {
+    char first[ORIGIN_MAX], second[ORIGIN_MAX];
+    origin(options, value, first);
+    origin(options, other, second);
+    return pg_options_error(options, "%s and %s exclude each other", first, second);
 }
 
 static bool parse_flag(const char *text, bool *value) {

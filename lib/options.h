@@ -73,4 +73,7 @@ int pg_options_error(const struct pg_options *options, const char *format, ...) 
 int pg_options_wrong(const struct pg_options *options, const void *value, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same where two options were given of which there may be one: "PIPEGATE_PORT and --target exclude each other". */
+int pg_options_exclude(const struct pg_options *options, const void *value, const void *other);
+
 #endif

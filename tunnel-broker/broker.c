@@ -117,6 +117,11 @@ static void on_refused(void *owner, const char *why) {
     uv_timer_start(&broker->deadline, on_refused_end, 0, 0); /* not from within the bus */
 }
 
+static void on_heartbeat(void *owner) {
+    struct broker *broker = owner;
+    pg_heap_give_back(&broker->spare);
+}
+
 static void begin(struct broker *broker) {
     if (broker->phase != PG_STARTING) return;
     broker->phase = PG_SERVING;
@@ -179,7 +184,6 @@ static struct gate_verdict on_judge(void *owner, const struct gate_request *requ
 static void *on_open(void *owner, struct websocket *socket, const struct gate_verdict *verdict, const char *peer) {
     struct broker *broker = owner;
     struct session *session = session_new(broker, socket, verdict, peer);
-    pg_heap_tide_watch(&broker->tide);
     if (!broker->settled) pg_footprint_release(); /* now, since the first token has brought in the most of libcrypto */
     broker->settled = true;
     return session;
@@ -251,8 +255,7 @@ static bool start_server(struct broker *broker) {
 static bool start_bus(struct broker *broker) {
     const struct pg_bus_options options = {.loop = &broker->loop,
                                            .log = broker->log,
-                                           .url = broker->config->redis,
-                                           .password_file = broker->config->redis_password_file,
+                                           .url = &broker->config->redis,
                                            .process = broker->process,
                                            .remember_ms = broker->config->remember_ms,
                                            .events = {.on_message = tunnel_on_message,
@@ -260,6 +263,7 @@ static bool start_bus(struct broker *broker) {
                                                       .on_garbage = on_garbage,
                                                       .on_state = on_state,
                                                       .on_refused = on_refused,
+                                                      .on_heartbeat = on_heartbeat,
                                                       .on_undelivered = on_undelivered,
                                                       .on_request = tunnel_on_request,
                                                       .on_taken = tunnel_on_taken,
@@ -291,11 +295,6 @@ static bool listen_at(struct broker *broker, int which, const char *address, boo
     return true;
 }
 
-static size_t count_sessions(const void *owner) {
-    const struct broker *broker = owner;
-    return broker->sessions;
-}
-
 static void start_signals(struct broker *broker) {
     static const int numbers[] = {SIGTERM, SIGINT};
     signal(SIGPIPE, SIG_IGN);
@@ -307,7 +306,6 @@ static void start_signals(struct broker *broker) {
     uv_timer_init(&broker->loop, &broker->deadline);
     broker->deadline.data = broker;
     pg_watchdog_start(&broker->watchdog, &broker->loop);
-    pg_heap_tide_init(&broker->tide, &broker->loop, count_sessions, broker);
 }
 
 static bool start(struct broker *broker) {
@@ -342,7 +340,6 @@ static void close_all(struct broker *broker) {
         uv_close((uv_handle_t *)&broker->signals[i], NULL);
     uv_close((uv_handle_t *)&broker->deadline, NULL);
     pg_watchdog_close(&broker->watchdog);
-    pg_heap_tide_close(&broker->tide);
     agenda_close(&broker->agenda);
     if (broker->server) websocket_server_free(broker->server);
     uv_run(&broker->loop, UV_RUN_DEFAULT);

@@ -1,8 +1,8 @@
 #include "config.h"
 
 #include "address.h"
-#include "bus.h"
 #include "service.h"
+#include "wire.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +17,25 @@ static const char notes[] =
     "The secret may also stand in " SECRET_VARIABLE ". Started by systemd with sockets, the first of them is\n"
     "--listen and the second, if any, --admin. `pg-broker token --help` tells of tokens.\n";
 
-int config_take_secret(const struct pg_options *options, const char *const *file, struct pg_secret *secret) {
+static const char *secret_variable(void) {
     const char *text = getenv(SECRET_VARIABLE);
-    bool is_variable = !*file && text && *text;
+    return text && *text ? text : NULL;
+}
+
+int config_take_secret(const struct pg_options *options, const char *const *file, struct pg_secret *secret) {
+    const char *text = *file ? NULL : secret_variable();
     secret->length = 0;
-    const char *wrong = *file ? pg_secret_read(*file, secret) : is_variable ? pg_secret_set(text, secret) : NULL;
-    if (wrong && is_variable) return pg_options_error(options, SECRET_VARIABLE ": %s", wrong);
+    const char *wrong = *file ? pg_secret_read(*file, secret) : text ? pg_secret_set(text, secret) : NULL;
+    if (wrong && text) return pg_options_error(options, SECRET_VARIABLE ": %s", wrong);
     if (wrong) return pg_options_wrong(options, file, " %s: %s", *file, wrong);
+    return PG_OPTIONS_RUN;
+}
+
+/* Whoever says both may have meant either, and one of them lets everybody in. */
+static int check_open(const struct pg_options *options, const struct config *config, const char *const *secret_file) {
+    if (config->open && *secret_file) return pg_options_exclude(options, &config->open, secret_file);
+    if (config->open && secret_variable())
+        return pg_options_wrong(options, &config->open, " and " SECRET_VARIABLE " exclude each other");
     return PG_OPTIONS_RUN;
 }
 
@@ -40,18 +52,10 @@ static int check_addresses(const struct pg_options *options, const struct config
 }
 
 static int check(const struct pg_options *options, const struct config *config) {
-    const char *wrong = pg_bus_check_url(config->redis, config->redis_password_file);
-    if (wrong) return pg_options_wrong(options, &config->redis, ": %s", wrong);
-    wrong = config->redis_password_file ? pg_bus_check_password_file(config->redis_password_file) : NULL;
-    if (wrong)
-        return pg_options_wrong(options, &config->redis_password_file, " %s: %s", config->redis_password_file, wrong);
     if (config->public_url && !strstr(config->public_url, "{tunnel}"))
         return pg_options_wrong(options, &config->public_url, " must hold {tunnel}, as in https://example.com/{tunnel}/");
     if (config->public_url && strlen(config->public_url) > PG_URL_MAX - PG_UUID_TEXT)
         return pg_options_wrong(options, &config->public_url, " is longer than %d bytes", PG_URL_MAX - PG_UUID_TEXT);
-    /* Whoever says both may have meant either, and one of them lets everybody in. */
-    if (config->open && config->secret.length > 0)
-        return pg_options_wrong(options, &config->open, " lets anyone attach, and there is a secret, too: take one of them away");
     if (!config->open && config->secret.length == 0)
         return pg_options_error(options, "a secret is needed: --secret-file FILE or " SECRET_VARIABLE
                                          ", or --open to let anyone attach any tunnel");
@@ -59,9 +63,8 @@ static int check(const struct pg_options *options, const struct config *config) 
 }
 
 int config_read(struct config *config, struct pg_options_found *found, struct pg_log *log, int argc, char **argv) {
-    const char *secret_file = NULL;
-    *config = (struct config){.redis = "redis://127.0.0.1:6379",
-                              .remember_ms = 3600 * 1000,
+    const char *redis = "redis://127.0.0.1:6379", *redis_password_file = NULL, *secret_file = NULL;
+    *config = (struct config){.remember_ms = 3600 * 1000,
                               .ping_interval_ms = 20 * 1000,
                               .drain_timeout_ms = 10 * 1000,
                               .max_clients = 20000,
@@ -71,9 +74,9 @@ int config_read(struct config *config, struct pg_options_found *found, struct pg
          .help = "where clients attach: HOST:PORT, [IPV6]:PORT or unix:PATH (mode 0660)"},
         {.name = "share", .kind = PG_OPTION_FLAG, .value = &config->share,
          .help = "serve unix:PATH together with others that share it: none of them is missed"},
-        {.name = "redis", .kind = PG_OPTION_TEXT, .value = &config->redis, .argument = "URL",
+        {.name = "redis", .kind = PG_OPTION_TEXT, .value = &redis, .argument = "URL",
          .help = "redis://[user[:pass]@]host[:port][/db] or unix:/path (redis://127.0.0.1:6379)"},
-        {.name = "redis-password-file", .kind = PG_OPTION_TEXT, .value = &config->redis_password_file, .argument = "FILE",
+        {.name = "redis-password-file", .kind = PG_OPTION_TEXT, .value = &redis_password_file, .argument = "FILE",
          .help = "Redis' password is in FILE, and not in the URL"},
         {.name = "secret-file", .kind = PG_OPTION_TEXT, .value = &secret_file, .argument = "FILE",
          .help = "what tokens are signed with; at least 16 bytes"},
@@ -110,6 +113,8 @@ int config_read(struct config *config, struct pg_options_found *found, struct pg
     if (status != PG_OPTIONS_RUN) return status;
     config->sockets = pg_service_sockets();
     status = check_addresses(&options, config);
+    if (status == PG_OPTIONS_RUN) status = pg_bus_url_take(&config->redis, &options, &redis, &redis_password_file);
+    if (status == PG_OPTIONS_RUN) status = check_open(&options, config, &secret_file);
     if (status == PG_OPTIONS_RUN) status = config_take_secret(&options, &secret_file, &config->secret);
     return status == PG_OPTIONS_RUN ? check(&options, config) : status;
 }

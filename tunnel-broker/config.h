@@ -2,6 +2,7 @@
 #ifndef BROKER_CONFIG_H
 #define BROKER_CONFIG_H
 
+#include "bus_url.h"
 #include "log.h"
 #include "options.h"
 #include "token.h"
@@ -12,8 +13,7 @@ struct config {
     const char *admin;  /* NULL: the second socket systemd passed, if any */
     int sockets;        /* passed by systemd */
     bool share;         /* `listen` is served by others, too */
-    const char *redis;
-    const char *redis_password_file; /* or NULL */
+    struct pg_bus_url redis;
     const char *public_url; /* with {tunnel}, or NULL */
     bool open;              /* no tokens */
     struct pg_secret secret;

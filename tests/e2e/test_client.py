@@ -281,6 +281,7 @@ USAGE = {
     "bad host header": ["--port", "1", "--server-url", "ws://a/{t}", "--host-header", "a\nb"],
     "zero concurrency": ["--port", "1", "--server-url", "ws://a/{t}", "--max-concurrent", "0"],
     "missing ca": ["--port", "1", "--server-url", "wss://a/{t}", "--ca", "/does/not/exist"],
+    "ca that cannot be read twice": ["--port", "1", "--server-url", "wss://a/{t}", "--ca", "/dev/null"],
     "ca without a certificate": ["--port", "1", "--server-url", "wss://a/{t}", "--ca", "/proc/self/status"],
 }
 

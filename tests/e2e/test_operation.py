@@ -101,8 +101,11 @@ def test_no_secret(stack, tmp_path):
     where = ["--listen", f"unix:{tmp_path}/b", "--redis", stack.bus]
     refuses("pg-broker", where, "--secret-file FILE or PIPEGATE_JWT_SECRET", "--open")
     refuses("pg-broker", [*where, "--secret-file", str(tmp_path / "none")], f"--secret-file {tmp_path}/none: No such file")
-    refuses("pg-broker", [*where, "--secret-file", stack.secret_file, "--open"], "--open lets anyone attach, and there is a secret")
-    refuses("pg-broker", [*where, "--open"], "take one of them away", env={"PIPEGATE_JWT_SECRET": "sixteen bytes ok"})
+    refuses("pg-broker", [*where, "--secret-file", stack.secret_file, "--open"], "--open and --secret-file exclude each other")
+    refuses("pg-broker", [*where, "--open"], "--open and PIPEGATE_JWT_SECRET exclude each other", env={"PIPEGATE_JWT_SECRET": "short"})
+    (tmp_path / "conf").write_text("secret-file = /none\n")
+    refuses("pg-broker", [*where, "--config", str(tmp_path / "conf")], f"{tmp_path}/conf line 1: secret-file exclude each other",
+            env={"PIPEGATE_OPEN": "yes"})
     refuses("pg-broker", where, "PIPEGATE_JWT_SECRET", "at least 16 bytes", env={"PIPEGATE_JWT_SECRET": "short"})
 
 

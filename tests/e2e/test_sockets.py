@@ -107,13 +107,18 @@ def test_redis_over_tcp_with_a_password(tmp_path):
     server.await_line("Ready to accept connections")
     path, password_file = str(tmp_path / "h"), tmp_path / "password"
     password_file.write_text("pass w@rd\n")
-    for login, more in (("default:pass%20w%40rd@", []), ("", ["--redis-password-file", str(password_file)])):
+    pipe, end = os.pipe()  # as in --redis-password-file <(pass show redis)
+    with open(end, "wb") as writing:
+        writing.write(b"pass w@rd\n")
+    for login, more in (("default:pass%20w%40rd@", []), ("", ["--redis-password-file", str(password_file)]),
+                        ("", ["--redis-password-file", "/dev/stdin"])):
         program = Program("handler", [path_of("pg-handler"), "--socket", path,
-                                      "--redis", f"redis://{login}127.0.0.1:{port}/1", *more])
+                                      "--redis", f"redis://{login}127.0.0.1:{port}/1", *more], stdin=pipe)
         until(lambda: is_listening(path), "the handler to listen")
         until(lambda: healthz(path) == 200, "a healthy handler")
         program.stop()
         assert "w@rd" not in program.err.text() and "w%40rd" not in program.err.text()
+    os.close(pipe)
     server.stop()
     ports.give_back(port)
 

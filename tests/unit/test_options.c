@@ -460,6 +460,19 @@ static void a_value_that_the_program_refuses_is_named_by_where_it_stood(void **s
     assert_string_equal(run_in_child(blame_port_and_size, (void *)&both)->err, wanted);
 }
 
+static int exclude_port_and_size(void *argument) {
+    int status = parse_and_print(argument);
+    return status != RAN ? status : pg_options_exclude(&options, &port, &size);
+}
+
+static void options_that_exclude_each_other_are_named_by_where_they_stood(void **state) {
+    (void)state;
+    const struct run run = {ENV("PIPEGATE_PORT=2"), with_config("size = 1k\n")};
+    char wanted[512];
+    snprintf(wanted, sizeof wanted, "pg-test: PIPEGATE_PORT and %s line 1: size exclude each other (try pg-test --help)\n", config);
+    assert_string_equal(run_in_child(exclude_port_and_size, (void *)&run)->err, wanted);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_anything_the_defaults_stand),
@@ -488,6 +501,7 @@ int main(void) {
         cmocka_unit_test(a_table_has_45_options_at_most),
         cmocka_unit_test(an_error_of_the_program_reads_like_ours),
         cmocka_unit_test_teardown(a_value_that_the_program_refuses_is_named_by_where_it_stood, remove_config),
+        cmocka_unit_test_teardown(options_that_exclude_each_other_are_named_by_where_they_stood, remove_config),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,10 +22,11 @@ def raise_limit(wanted):
 
 
 class PatientService:
-    """Answers each request `seconds` after it came, but none before `count` are there."""
+    """Answers each request `seconds` after it came, but none before `count` are there, nor before answer() where it `waits`."""
 
-    def __init__(self, count, seconds):
+    def __init__(self, count, seconds, body=b"patient", waits=False):
         self.count, self.seconds, self.present, self.most = count, seconds, 0, 0
+        self.response, self.waits = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body, waits
         self.loop = asyncio.new_event_loop()
         self.all_there = threading.Event()
         self.server = self.loop.run_until_complete(self._start())
@@ -47,16 +48,20 @@ class PatientService:
                 self.most = max(self.most, self.present)
                 if self.present >= self.count:
                     self.all_there.set()
-                    self.go.set()
+                    if not self.waits:
+                        self.go.set()
                 await self.go.wait()
                 await asyncio.sleep(max(0, came + self.seconds - self.loop.time()))
                 self.present -= 1
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\npatient")
+                writer.write(self.response)
                 await writer.drain()
         except (asyncio.IncompleteReadError, OSError):
             pass
         finally:
             writer.close()
+
+    def answer(self):
+        self.loop.call_soon_threadsafe(self.go.set)
 
     async def _end(self):
         self.server.close()
@@ -91,7 +96,7 @@ class Visitors:
                 writer.write(self.raw)
                 await writer.drain()
             answer = await asyncio.wait_for(reader.read(), 120)
-            result = answer.split(b"\r\n", 1)[0].decode() + (" complete" if answer.endswith(b"\r\n\r\npatient") else "")
+            result = answer.split(b"\r\n", 1)[0].decode() + (" complete" if answer.endswith(b"patient") else "")
             writer.close()
         except (OSError, asyncio.TimeoutError) as error:
             result = type(error).__name__
