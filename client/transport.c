@@ -65,7 +65,9 @@ static void set_error(struct transport *transport, CURLcode result) {
     const char *text = transport->error[0] ? transport->error : curl_easy_strerror(result);
     if (result == CURLE_COULDNT_CONNECT && number) text = strerror((int)number);
     if (result == CURLE_OPERATION_TIMEDOUT) text = "no answer in time";
-    const char *advice = result == CURLE_PEER_FAILED_VERIFICATION ? " (--ca FILE names one to trust)" : "";
+    const char *advice = "";
+    if (result == CURLE_PEER_FAILED_VERIFICATION) advice = " (--ca FILE names one to trust)";
+    if (strstr(text, "wrong version number")) advice = " (does the server speak ws:// there, without TLS?)"; /* as OpenSSL says it */
     char sentence[sizeof transport->error];
     snprintf(sentence, sizeof sentence, "%.*s%s", (int)(CURL_ERROR_SIZE - 1), text, advice);
     memcpy(transport->error, sentence, sizeof sentence);

@@ -268,7 +268,12 @@ static void describe(const struct tunnel *tunnel, const struct link_end *end, ch
     case LINK_REFUSED: describe_status(end, to, room); break;
     case LINK_BAD: snprintf(to, room, "%.256s is no PipeGate broker: %s", where, end->said); break;
     case LINK_SILENT: snprintf(to, room, "%.256s does not answer the handshake", where); break;
-    case LINK_LOST: snprintf(to, room, "the connection to the broker was lost: %s", end->said); break;
+    case LINK_LOST:
+        if (end->upgraded) snprintf(to, room, "the connection to the broker was lost: %s", end->said);
+        else
+            snprintf(to, room, "%.256s did not answer the handshake: %s%s", where, end->said,
+                     config->server.tls ? "" : " (does it want TLS, wss://?)");
+        break;
     case LINK_CLOSED:
         if (end->status == WS_CLOSE_NORMAL || end->status == WS_CLOSE_NONE)
             snprintf(to, room, "the broker closed the connection");

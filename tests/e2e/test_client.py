@@ -406,6 +406,15 @@ def test_tls(tls_front, stack, service, tunnel, how):
     works(next(iter(stack.fronts.values())), tunnel, service)
 
 
+def test_tls_or_not_as_the_server_does(tls_front, stack, tunnel):
+    """Who says ws:// where it should be wss://, or the other way round, is told."""
+    host, port = next(iter(stack.fronts.values())).address
+    for url, advice in ((f"wss://{host}:{port}", r"does the server speak ws://"),
+                        (f"ws://127.0.0.1:{tls_front.port}", r"does it want TLS, wss://\?")):
+        client = start(stack, "--port", "1", "--server-url", f"{url}/{tunnel}", tunnel=tunnel)
+        client.await_line(advice, stream="err")
+
+
 def test_tls_to_another_name(stack, tunnel, tmp_path):
     """A certificate of a CA we trust, but for another host."""
     key, crt = tmp_path / "k.pem", tmp_path / "c.pem"
