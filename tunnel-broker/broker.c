@@ -122,11 +122,23 @@ static void on_heartbeat(void *owner) {
     pg_heap_give_back(&broker->spare);
 }
 
+static void announce(const struct broker *broker) {
+    const struct config *config = broker->config;
+    const struct listener *listeners = broker->listeners;
+    pg_log(broker->log, PG_LOG_INFO, NULL, "clients attach at %s", listeners[BROKER_CLIENTS].name);
+    if (listeners[BROKER_ADMIN].fd >= 0) pg_log(broker->log, PG_LOG_INFO, NULL, "health and metrics at %s", listeners[BROKER_ADMIN].name);
+    if (broker->max_clients < config->max_clients)
+        pg_log(broker->log, PG_LOG_INFO, NULL, "room for %" PRIu64 " clients: for more, raise the limit of open files (LimitNOFILE)",
+               broker->max_clients);
+    if (config->open) pg_log(broker->log, PG_LOG_WARN, NULL, "--open: anyone who reaches this broker may attach any tunnel");
+}
+
 static void begin(struct broker *broker) {
     if (broker->phase != PG_STARTING) return;
     broker->phase = PG_SERVING;
     uv_timer_stop(&broker->deadline);
     listener_resume(&broker->listeners[BROKER_CLIENTS]);
+    announce(broker);
     pg_service_notify("READY=1");
 }
 
@@ -290,8 +302,6 @@ static bool listen_at(struct broker *broker, int which, const char *address, boo
         broker->exit_status = PG_EXIT_USAGE;
         return false;
     }
-    pg_log(broker->log, PG_LOG_INFO, NULL, "%s at %s", which == BROKER_ADMIN ? "health and metrics" : "clients attach",
-           broker->listeners[which].name);
     return true;
 }
 
@@ -314,12 +324,6 @@ static bool start(struct broker *broker) {
                 listen_at(broker, BROKER_CLIENTS, config->listen, config->sockets > BROKER_CLIENTS) &&
                 listen_at(broker, BROKER_ADMIN, config->admin, config->sockets > BROKER_ADMIN) && start_bus(broker);
     if (!good) return false;
-    if (broker->max_clients < config->max_clients)
-        pg_log(broker->log, PG_LOG_INFO, NULL,
-               "room for %" PRIu64 " clients: for more, raise the limit of open files (LimitNOFILE)",
-               broker->max_clients);
-    if (config->open)
-        pg_log(broker->log, PG_LOG_WARN, NULL, "--open: anyone who reaches this broker may attach any tunnel");
     /* Not before Redis has let us in: others may serve the same socket, and better. But clients need not wait for one that is away. */
     listener_hold(&broker->listeners[BROKER_CLIENTS]);
     uv_timer_start(&broker->deadline, on_begin, BEGIN_MS, 0);
