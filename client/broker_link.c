@@ -172,8 +172,7 @@ void link_ping(struct link *link) {
 
 static void sanitize(char *to, size_t room, const uint8_t *from, size_t length) {
     size_t used = 0;
-    for (; used < length && used + 1 < room; used++)
-        to[used] = from[used] < 0x20 || from[used] == 0x7f ? '?' : (char)from[used];
+    for (; used < length && used + 1 < room; used++) to[used] = from[used] < 0x20 || from[used] == 0x7f ? '?' : (char)from[used];
     to[used] = '\0';
 }
 
@@ -220,8 +219,7 @@ static void take_frame(struct link *link, const struct ws_header *header, const 
     case WS_CONTINUATION: break;
     }
     if (link->fragmented != (header->opcode == WS_CONTINUATION)) bad(link, "the server sent fragments out of order");
-    else if (header->final && !link->fragmented)
-        link->options.on_message(link->options.owner, link, payload, header->length);
+    else if (header->final && !link->fragmented) link->options.on_message(link->options.owner, link, payload, header->length);
     else take_fragment(link, header, payload);
 }
 
@@ -250,8 +248,7 @@ static void take_answer(struct link *link, bool ended) {
     case HANDSHAKE_MORE: return;
     case HANDSHAKE_BAD: bad(link, answer.said); return;
     case HANDSHAKE_REFUSED:
-        finish(link, (struct link_end){
-                         .reason = LINK_REFUSED, .status = answer.status, .ours = answer.ours, .said = answer.said});
+        finish(link, (struct link_end){.reason = LINK_REFUSED, .status = answer.status, .ours = answer.ours, .said = answer.said});
         return;
     case HANDSHAKE_DONE: break;
     }
@@ -294,8 +291,7 @@ static void on_ready(void *owner, bool readable, bool writable) {
     struct link *link = owner;
     if (writable) link->choked = false;
     if (readable)
-        while (read_some(link))
-            continue;
+        while (read_some(link)) continue;
     if (link->state == ENDED) return;
     link_flush(link);
     if (link->wants_room && !link->choked && link->state == OPEN) {
@@ -310,8 +306,7 @@ static void on_connected(void *owner) {
     struct link *link = owner;
     struct pg_text request = pg_text_in((char *)link->out, OUT_SIZE);
     handshake_key(link->key);
-    handshake_request(&request, link->options.url, link->options.instance, link->options.attempt,
-                      link->options.token, link->key);
+    handshake_request(&request, link->options.url, link->options.instance, link->options.attempt, link->options.token, link->key);
     link->out_end = request.length;
     link->state = HANDSHAKING;
     link->heard_ms = pg_clock_ms();

@@ -34,7 +34,7 @@ struct link_options {
     uv_loop_t *loop;
     const struct server_url *url;
     const struct pg_id *instance;
-    uint32_t attempt; /* one more than the link before */
+    uint32_t attempt;  /* one more than the link before */
     const char *token; /* or NULL */
     const char *ca;    /* or NULL */
     bool insecure;
@@ -43,7 +43,7 @@ struct link_options {
      * none, after link_close only on_message and on_end. */
     void (*on_upgraded)(void *owner, struct link *link);
     void (*on_message)(void *owner, struct link *link, const uint8_t *bytes, size_t length); /* bytes: for the call */
-    void (*on_room)(void *owner, struct link *link); /* link_begin may succeed again */
+    void (*on_room)(void *owner, struct link *link);                                         /* link_begin may succeed again */
     void (*on_end)(void *owner, struct link *link, const struct link_end *end);
     void *owner;
 };

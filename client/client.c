@@ -79,8 +79,7 @@ static void on_signal(uv_signal_t *handle, int number) {
     pg_service_notify("STOPPING=1");
     size_t live = relay_live(client->relay);
     if (live)
-        pg_log(&client->config->log, PG_LOG_INFO, NULL,
-               "stopping: %zu requests are finished first (again to stop at once)", live);
+        pg_log(&client->config->log, PG_LOG_INFO, NULL, "stopping: %zu requests are finished first (again to stop at once)", live);
     relay_drain(client->relay);
     uv_timer_start(&client->deadline, on_deadline, DRAIN_MS, 0);
 }
@@ -95,11 +94,9 @@ static void print_url(struct client *client, const struct pg_attached *attached)
         url = attached->url;
         length = attached->url_length;
     }
-    if (client->attached_once && length == strlen(client->public_url) && memcmp(url, client->public_url, length) == 0)
-        return;
+    if (client->attached_once && length == strlen(client->public_url) && memcmp(url, client->public_url, length) == 0) return;
     snprintf(client->public_url, sizeof client->public_url, "%.*s", (int)length, url);
-    snprintf(line, sizeof line, "%s -> %s%s", client->public_url, client->config->target.name,
-             client->config->target.prefix);
+    snprintf(line, sizeof line, "%s -> %s%s", client->public_url, client->config->target.name, client->config->target.prefix);
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
     request_log_say(client->request_log, line);

@@ -116,6 +116,7 @@ int config_parse(struct config *config, struct pg_options_found *found, int argc
     struct raw raw = {0};
     *config = (struct config){
         .log = {.program = "pg-client", .level = PG_LOG_INFO}, .max_concurrent = 10000, .connect_timeout_ms = 10000};
+    /* clang-format off: a line or two for an option */
     const struct pg_option table[] = {
         {.name = "port",
          .kind = PG_OPTION_COUNT,
@@ -150,10 +151,7 @@ int config_parse(struct config *config, struct pg_options_found *found, int argc
          .value = &raw.ca,
          .argument = "FILE",
          .help = "trust these certificates (PEM) for the server, not the system's"},
-        {.name = "insecure",
-         .kind = PG_OPTION_FLAG,
-         .value = &config->insecure,
-         .help = "trust any certificate of the server"},
+        {.name = "insecure", .kind = PG_OPTION_FLAG, .value = &config->insecure, .help = "trust any certificate of the server"},
         {.name = "target-insecure",
          .kind = PG_OPTION_FLAG,
          .value = &config->target_insecure,
@@ -179,6 +177,7 @@ int config_parse(struct config *config, struct pg_options_found *found, int argc
          .max = 600000,
          .help = "for a connection to the local service (10s)"},
     };
+    /* clang-format on */
     struct pg_options options = {.program = "pg-client",
                                  .usage = usage,
                                  .about = about,

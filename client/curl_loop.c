@@ -62,12 +62,10 @@ static void forget_watch(struct watch *watch) {
 
 static bool grow_watches(struct curl_loop *curl_loop, size_t needed) {
     size_t room = curl_loop->watch_room ? curl_loop->watch_room : 64;
-    while (room < needed)
-        room *= 2;
+    while (room < needed) room *= 2;
     struct watch **grown = realloc(curl_loop->watches, room * sizeof *grown);
     if (!grown) return false;
-    for (size_t i = curl_loop->watch_room; i < room; i++)
-        grown[i] = NULL;
+    for (size_t i = curl_loop->watch_room; i < room; i++) grown[i] = NULL;
     curl_loop->watches = grown;
     curl_loop->watch_room = room;
     return true;
@@ -115,8 +113,7 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
     int flags = 0, running;
     if (status < 0) watch->polled = 0; /* libuv stops the handle of a socket with an error */
     if (watch->wanted == 0) {
-        set_polled(watch,
-                   0); /* a connection that waits was closed by the service; libcurl finds out when it wants it */
+        set_polled(watch, 0); /* a connection that waits was closed by the service; libcurl finds out when it wants it */
         return;
     }
     /* Not CURL_CSELECT_ERR: libcurl would give up unread what the service sent before it hung up. Reading finds the

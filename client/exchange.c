@@ -47,8 +47,7 @@ static enum exchange_taken throw_away(struct exchange *exchange, uint64_t offset
     return EXCHANGE_TAKEN;
 }
 
-enum exchange_taken exchange_take(struct exchange *exchange, uint64_t offset, const uint8_t *bytes, size_t length,
-                                  bool end) {
+enum exchange_taken exchange_take(struct exchange *exchange, uint64_t offset, const uint8_t *bytes, size_t length, bool end) {
     uint64_t stop = offset + length; /* no overflow: the codec bounds offsets */
     if (exchange->request_length != PG_LENGTH_UNKNOWN &&
         (stop > exchange->request_length || (end && stop != exchange->request_length)))
@@ -95,8 +94,7 @@ static size_t inline_max(const struct exchange *exchange) {
     return min_size(exchange->window, PG_DATA_MAX - exchange->head_size);
 }
 
-bool exchange_set_head(struct exchange *exchange, unsigned status, const struct pg_field *fields, size_t count,
-                       uint64_t expected) {
+bool exchange_set_head(struct exchange *exchange, unsigned status, const struct pg_field *fields, size_t count, uint64_t expected) {
     struct pg_head head = {.status = (uint16_t)status};
     exchange->head_size = pg_head_size(fields, count);
     exchange->head_length = exchange->head_size;
@@ -165,7 +163,8 @@ bool exchange_is_wide(const struct exchange *exchange) {
 }
 
 bool exchange_wants_width(const struct exchange *exchange) {
-    return !exchange_is_wide(exchange) && exchange->streamed && !exchange->reset && exchange->response.kept.length >= exchange->window;
+    return !exchange_is_wide(exchange) && exchange->streamed && !exchange->reset &&
+           exchange->response.kept.length >= exchange->window;
 }
 
 void exchange_widen(struct exchange *exchange) {
@@ -193,7 +192,7 @@ bool exchange_resume(struct exchange *exchange, uint64_t received, bool head_see
     if (!exchange->streamed) {
         exchange->head_sent = exchange->end_sent = head_seen;
         if (head_seen) return end_seen && received == exchange->body_bytes; /* it was one frame */
-        return exchange->head != NULL; /* else it was given up */
+        return exchange->head != NULL;                                      /* else it was given up */
     }
     bool all = exchange->head && response->acked + response->kept.length >= response->top;
     if (!all && !end_seen) return received < response->acked; /* what it needs was given up, unless that is old news */
@@ -232,8 +231,7 @@ size_t exchange_next(struct exchange *exchange) {
     return only_end ? PG_FRAME_HEADER : 0;
 }
 
-static void put_resume(struct exchange *exchange, const struct pg_id *instance, struct pg_frame *frame,
-                       uint8_t *payload) {
+static void put_resume(struct exchange *exchange, const struct pg_id *instance, struct pg_frame *frame, uint8_t *payload) {
     frame->type = PG_RESUME;
     frame->flags = PG_HEAD_SEEN; /* the OPEN is here */
     if (exchange->request.ended) frame->flags |= PG_END_SEEN;

@@ -61,7 +61,7 @@ struct exchange {
     bool head_sent;
     bool head_told;  /* it was sent before, perhaps in vain */
     bool head_known; /* the handler said that it has it */
-    bool end_sent; /* of a response that is not streamed */
+    bool end_sent;   /* of a response that is not streamed */
     struct pg_outflow response;
     size_t window;     /* what may be under way */
     size_t window_max; /* what the handler takes */
@@ -98,8 +98,7 @@ enum exchange_taken {
     EXCHANGE_WRONG    /* beyond the window or the length that was announced, or another end than before */
 };
 
-enum exchange_taken exchange_take(struct exchange *exchange, uint64_t offset, const uint8_t *bytes, size_t length,
-                                  bool end);
+enum exchange_taken exchange_take(struct exchange *exchange, uint64_t offset, const uint8_t *bytes, size_t length, bool end);
 
 /* Nobody reads the request any more: what is held counts as passed on. */
 void exchange_ignore_request(struct exchange *exchange);
@@ -114,8 +113,7 @@ bool exchange_owes_ack(const struct exchange *exchange);
 
 /* The head. The fields are checked, stripped, and fit (pg_head_size <= PG_HEAD_MAX). `expected`: length of the body
  * when it is known, else PG_LENGTH_UNKNOWN; only to allocate the right size. False: no memory. */
-bool exchange_set_head(struct exchange *exchange, unsigned status, const struct pg_field *fields, size_t count,
-                       uint64_t expected);
+bool exchange_set_head(struct exchange *exchange, unsigned status, const struct pg_field *fields, size_t count, uint64_t expected);
 
 enum exchange_added { EXCHANGE_ADDED, EXCHANGE_FULL, EXCHANGE_NO_MEMORY };
 

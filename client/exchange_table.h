@@ -10,8 +10,7 @@
 enum {
     EXCHANGE_FINISHED_MAX = 65536,
     EXCHANGE_FINISHED_MS = 5 * 60 * 1000,
-    EXCHANGE_KEPT_MAX =
-        64 * 1024 * 1024 /* response bytes kept by finished exchanges; beyond it the oldest give up theirs */
+    EXCHANGE_KEPT_MAX = 64 * 1024 * 1024 /* response bytes kept by finished exchanges; beyond it the oldest give up theirs */
 };
 
 struct exchange_table {

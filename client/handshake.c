@@ -31,8 +31,8 @@ static void accept_for(const char *key, char to[ACCEPT]) {
     base64(digest, sizeof digest, to);
 }
 
-void handshake_request(struct pg_text *to, const struct server_url *url, const struct pg_id *instance,
-                       uint32_t attempt, const char *token, const char *key) {
+void handshake_request(struct pg_text *to, const struct server_url *url, const struct pg_id *instance, uint32_t attempt,
+                       const char *token, const char *key) {
     char host[SERVER_URL_TEXT], path[SERVER_URL_TEXT], hex[PG_ID_HEX + 1];
     pg_text_add(to, "GET %s HTTP/1.1\r\nHost: %s\r\n", server_url_path(url, path), server_url_host(url, host));
     pg_text_add(to, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
@@ -58,14 +58,10 @@ static bool find(const struct head *head, const char *lower, struct pg_field *fo
         const char *colon = memchr(at, ':', (size_t)(stop - at));
         if (colon && colon - at <= UINT16_MAX) {
             const char *value = colon + 1;
-            while (value < stop && (*value == ' ' || *value == '\t'))
-                value++;
-            while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t' || stop[-1] == '\r'))
-                stop--;
-            *found = (struct pg_field){.name = at,
-                                       .name_length = (uint16_t)(colon - at),
-                                       .value = value,
-                                       .value_length = (uint32_t)(stop - value)};
+            while (value < stop && (*value == ' ' || *value == '\t')) value++;
+            while (stop > value && (stop[-1] == ' ' || stop[-1] == '\t' || stop[-1] == '\r')) stop--;
+            *found = (struct pg_field){
+                .name = at, .name_length = (uint16_t)(colon - at), .value = value, .value_length = (uint32_t)(stop - value)};
             if (pg_http_name_is(found, lower)) return true;
         }
         at = next;
@@ -96,8 +92,7 @@ static enum handshake_result check_upgrade(const struct head *head, const char *
         return bad(answer, "its Sec-WebSocket-Accept is wrong");
     if (!value_is(head, "sec-websocket-protocol", subprotocol))
         return bad(answer, "it is a WebSocket, but not a PipeGate broker's");
-    if (find(head, "sec-websocket-extensions", &field))
-        return bad(answer, "it uses a WebSocket extension that was not offered");
+    if (find(head, "sec-websocket-extensions", &field)) return bad(answer, "it uses a WebSocket extension that was not offered");
     return HANDSHAKE_DONE;
 }
 
@@ -119,8 +114,7 @@ static enum handshake_result refused(const struct head *head, const char *body, 
     answer->ours = find(head, "x-pipegate-error", &field);
     if (answer->ours) {
         say(answer, field.value, field.value_length);
-        bool known =
-            find(head, "content-length", &field) && pg_http_parse_length(field.value, field.value_length, &expected);
+        bool known = find(head, "content-length", &field) && pg_http_parse_length(field.value, field.value_length, &expected);
         if (!ended && (!known || body_length < expected) && body_length < HANDSHAKE_SAID_MAX) return HANDSHAKE_MORE;
         if (body_length && find(head, "content-type", &field) && field.value_length >= 10 &&
             strncasecmp(field.value, "text/plain", 10) == 0)

@@ -17,8 +17,8 @@ enum {
 char *handshake_key(char key[HANDSHAKE_KEY]);
 
 /* Appends the request. `attempt`: one more with each of this process's attempts, from 1. `token` may be NULL. */
-void handshake_request(struct pg_text *to, const struct server_url *url, const struct pg_id *instance,
-                       uint32_t attempt, const char *token, const char *key);
+void handshake_request(struct pg_text *to, const struct server_url *url, const struct pg_id *instance, uint32_t attempt,
+                       const char *token, const char *key);
 
 enum handshake_result {
     HANDSHAKE_MORE,    /* not all of the answer is here */
@@ -30,7 +30,7 @@ enum handshake_result {
 struct handshake_answer {
     size_t consumed;
     unsigned status;
-    bool ours; /* it bears X-Pipegate-Error: a broker of ours wrote it, not the web server in front of it */
+    bool ours;                     /* it bears X-Pipegate-Error: a broker of ours wrote it, not the web server in front of it */
     char said[HANDSHAKE_SAID_MAX]; /* a sentence: the server's own (control bytes replaced), or what is wrong; may be ""
                                     */
 };

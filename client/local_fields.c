@@ -19,8 +19,7 @@ static void add(struct builder *to, const char *name, size_t name_length, const 
     node->next = to->node; /* the last one is put right at the end */
     memcpy(to->text, name, name_length);
     to->text += name_length;
-    while (value_length && (*value == ' ' || *value == '\t'))
-        value++, value_length--;
+    while (value_length && (*value == ' ' || *value == '\t')) value++, value_length--;
     *to->text++ = value_length ? ':' : ';'; /* "Name;" is libcurl's way to send an empty field */
     if (value_length) {
         *to->text++ = ' ';
@@ -58,8 +57,7 @@ static bool decode(struct local_fields *fields, const struct pg_open *open, size
         fields->decoded_room = room;
     }
     size_t found = 0;
-    while (list.left && pg_fields_next(&list, &fields->decoded[found]))
-        found++;
+    while (list.left && pg_fields_next(&list, &fields->decoded[found])) found++;
     *count = pg_http_strip_hop_by_hop(fields->decoded, found);
     return true;
 }
@@ -71,8 +69,8 @@ static const struct pg_field *find(const struct local_fields *fields, size_t cou
 }
 
 /* What the Host field shall say. */
-static const char *choose_host(const struct local_fields *fields, size_t count,
-                               const struct local_service_options *options, size_t *length) {
+static const char *choose_host(const struct local_fields *fields, size_t count, const struct local_service_options *options,
+                               size_t *length) {
     const char *host = options->host == LOCAL_HOST_VALUE ? options->host_value : options->target->host;
     if (options->host == LOCAL_HOST_VISITOR) {
         const struct pg_field *visitor = find(fields, count, "x-forwarded-host");
@@ -92,8 +90,7 @@ bool local_fields_build(struct local_fields *fields, const struct pg_open *open,
     const char *host = choose_host(fields, count, options, &host_length);
     size_t nodes = (count + EXTRA_FIELDS) * sizeof(struct curl_slist);
     size_t texts = host_length + sizeof "Host: Accept: Expect: Content-Type: ";
-    for (size_t i = 0; i < count; i++)
-        texts += fields->decoded[i].name_length + fields->decoded[i].value_length + 3u;
+    for (size_t i = 0; i < count; i++) texts += fields->decoded[i].name_length + fields->decoded[i].value_length + 3u;
     if (!make_room(fields, nodes + texts)) return false;
 
     /* malloc aligned the memory for any type, and the nodes come first */

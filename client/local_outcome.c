@@ -38,8 +38,8 @@ static enum pg_reason explain_early(const struct local_failure *failure, const c
 
 /* In the middle of the body. */
 static enum pg_reason explain_late(const struct local_failure *failure, const char **phrase) {
-    bool hung_up = failure->result == CURLE_PARTIAL_FILE || failure->result == CURLE_RECV_ERROR ||
-                   failure->result == CURLE_SEND_ERROR;
+    bool hung_up =
+        failure->result == CURLE_PARTIAL_FILE || failure->result == CURLE_RECV_ERROR || failure->result == CURLE_SEND_ERROR;
     *phrase = hung_up ? "hung up in the middle of its response" : "sent a response body that is malformed";
     return PG_BROKEN;
 }

@@ -73,8 +73,7 @@ static bool pass_head(struct local_request *request) {
     request->expected = expected;
     /* libcurl sends no more of an upload after such an answer, but does not finish while it waits for request bytes. */
     if (status >= 300 && request->starved) list_append(&service->waking, &request->waking);
-    request->out_of_memory =
-        !service->options.events.on_head(request->owner, status, service->scratch, count, expected);
+    request->out_of_memory = !service->options.events.on_head(request->owner, status, service->scratch, count, expected);
     return !request->out_of_memory;
 }
 
@@ -132,8 +131,7 @@ static void on_closing(void *owner, curl_socket_t fd, void *user) {
     if (complete || request->rescued || request->service->options.target->tls) return;
     request->rescued = malloc(RESCUE_MAX);
     while (request->rescued && request->rescued_length < RESCUE_MAX) {
-        ssize_t length =
-            recv(fd, request->rescued + request->rescued_length, RESCUE_MAX - request->rescued_length, MSG_DONTWAIT);
+        ssize_t length = recv(fd, request->rescued + request->rescued_length, RESCUE_MAX - request->rescued_length, MSG_DONTWAIT);
         if (length <= 0) break;
         request->rescued_length += (size_t)length;
     }
@@ -337,8 +335,8 @@ static bool set_text(struct local_request *request, const struct pg_open *open, 
     return true;
 }
 
-struct local_request *local_request_start(struct local_service *service, const struct pg_open *open,
-                                          enum local_body body, void *owner) {
+struct local_request *local_request_start(struct local_service *service, const struct pg_open *open, enum local_body body,
+                                          void *owner) {
     struct local_request *request = take_request(service);
     if (!request) return NULL;
     request->owner = owner;
@@ -350,8 +348,7 @@ struct local_request *local_request_start(struct local_service *service, const s
     bool streams = body == LOCAL_BODY_STREAM && !request->is_head;
     request->sends_body = body != LOCAL_BODY_NONE && !request->is_head;
     list_append(&service->running, &request->node);
-    if (!set_text(request, open, body) ||
-        !local_fields_build(&request->fields, open, request->sends_body, &service->options)) {
+    if (!set_text(request, open, body) || !local_fields_build(&request->fields, open, request->sends_body, &service->options)) {
         retire(request);
         return NULL;
     }
@@ -434,8 +431,7 @@ static void on_loop_closed(void *owner) {
 void local_service_close(struct local_service *service, void (*on_closed)(void *owner), void *owner) {
     service->on_closed = on_closed;
     service->owner = owner;
-    while (!list_empty(&service->running))
-        local_request_cancel(list_owner(service->running.next, struct local_request, node));
+    while (!list_empty(&service->running)) local_request_cancel(list_owner(service->running.next, struct local_request, node));
     while (!list_empty(&service->idle)) {
         struct local_request *request = list_owner(service->idle.next, struct local_request, node);
         list_leave(&request->node);

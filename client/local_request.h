@@ -77,8 +77,8 @@ enum local_body {
 const char *local_request_check(const struct pg_open *open);
 
 /* Starts it. The OPEN was checked and is not needed afterwards. NULL: no memory. */
-struct local_request *local_request_start(struct local_service *service, const struct pg_open *open,
-                                          enum local_body body, void *owner);
+struct local_request *local_request_start(struct local_service *service, const struct pg_open *open, enum local_body body,
+                                          void *owner);
 
 /* Ends it, without an event. */
 void local_request_cancel(struct local_request *request);

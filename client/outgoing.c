@@ -21,11 +21,9 @@ static void add_loose(struct outgoing *outgoing, struct outgoing_loose loose) {
     outgoing->loose[(outgoing->loose_first + outgoing->loose_count++) % OUTGOING_LOOSE_MAX] = loose;
 }
 
-void outgoing_reset(struct outgoing *outgoing, const struct pg_frame *about, enum pg_reason reason,
-                    const char *sentence) {
-    add_loose(outgoing,
-              (struct outgoing_loose){
-                  .exchange = about->exchange, .handler = about->handler, .reset = reason, .sentence = sentence});
+void outgoing_reset(struct outgoing *outgoing, const struct pg_frame *about, enum pg_reason reason, const char *sentence) {
+    add_loose(outgoing, (struct outgoing_loose){
+                            .exchange = about->exchange, .handler = about->handler, .reset = reason, .sentence = sentence});
 }
 
 void outgoing_unknown(struct outgoing *outgoing, const struct pg_frame *about) {

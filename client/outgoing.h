@@ -31,8 +31,7 @@ void outgoing_send(struct outgoing *outgoing, struct exchange *exchange);
 void outgoing_owe(struct outgoing *outgoing, struct exchange *exchange);
 
 /* An answer about an exchange that is not here. When there are too many it is not given: the handler will ask again. */
-void outgoing_reset(struct outgoing *outgoing, const struct pg_frame *about, enum pg_reason reason,
-                    const char *sentence);
+void outgoing_reset(struct outgoing *outgoing, const struct pg_frame *about, enum pg_reason reason, const char *sentence);
 void outgoing_unknown(struct outgoing *outgoing, const struct pg_frame *about);
 
 /* Sends what the link takes. `on_sent` is called for each exchange whose last frame went; it may forget it. When

@@ -28,7 +28,7 @@ struct relay {
     uv_prepare_t turn;
     bool unsettled;        /* some exchange was announced and may not have been answered */
     uint64_t announced_ms; /* since when */
-    bool ticking; /* every TICK_MS, not only for the oldest finished exchange */
+    bool ticking;          /* every TICK_MS, not only for the oldest finished exchange */
     bool draining;
     size_t open_handles; /* of uv's, and the local service */
     void (*on_closed)(void *owner);
@@ -261,8 +261,7 @@ static void start(struct relay *relay, const struct pg_frame *frame, const struc
         exchange->request.passed = exchange->request.told = open->body_bytes;
         exchange->request.ended = true;
         list_append(&relay->unanswered, &exchange->unanswered);
-        if (!uv_is_active((uv_handle_t *)&relay->answer_timer))
-            uv_timer_start(&relay->answer_timer, on_answer_time, ANSWER_MS, 0);
+        if (!uv_is_active((uv_handle_t *)&relay->answer_timer)) uv_timer_start(&relay->answer_timer, on_answer_time, ANSWER_MS, 0);
     } else {
         exchange_take(exchange, 0, open->body, open->body_bytes, false);
         outgoing_owe(&relay->outgoing, exchange); /* at once: the handler sends no more before it knows where to */
@@ -465,8 +464,7 @@ struct relay *relay_new(const struct relay_options *options) {
     list_init(&relay->unanswered);
     struct local_service_options local = options->local;
     local.loop = options->loop;
-    local.events =
-        (struct local_events){.on_head = on_head, .on_body = on_body, .on_want = on_want, .on_done = on_done};
+    local.events = (struct local_events){.on_head = on_head, .on_body = on_body, .on_want = on_want, .on_done = on_done};
     relay->service = local_service_new(&local);
     if (!relay->service) {
         free(relay);

@@ -16,8 +16,7 @@ static bool make_room(struct response_head *head, size_t more) {
     size_t needed = head->length + more;
     if (needed <= head->room) return true;
     size_t room = head->room ? head->room : FIRST_ROOM;
-    while (room < needed)
-        room *= 2;
+    while (room < needed) room *= 2;
     uint8_t *grown = realloc(head->bytes, room);
     if (!grown) return false;
     head->bytes = grown;
@@ -32,8 +31,7 @@ static bool fits(const struct response_head *head, size_t more) {
 /* "HTTP/1.1 200 OK" */
 static const char *take_status(struct response_head *head, const char *line, size_t length) {
     const char *space = memchr(line, ' ', length);
-    if (length < 5 || memcmp(line, "HTTP/", 5) != 0 || !space || space + 4 > line + length)
-        return "sent no HTTP status line";
+    if (length < 5 || memcmp(line, "HTTP/", 5) != 0 || !space || space + 4 > line + length) return "sent no HTTP status line";
     unsigned status = 0;
     for (int i = 1; i <= 3; i++) {
         if (space[i] < '0' || space[i] > '9') return "sent no HTTP status line";
@@ -50,8 +48,7 @@ static const char *take_status(struct response_head *head, const char *line, siz
 
 /* A folded line (RFC 9112 5.2) becomes one space and its text behind the field before it. */
 static const char *take_folded(struct response_head *head, const char *text, size_t length) {
-    while (length && is_blank(*text))
-        text++, length--;
+    while (length && is_blank(*text)) text++, length--;
     if (!fits(head, length + 1)) return "sent a response head that is too large";
     if (!make_room(head, length + 1)) return "sent a response head, and memory is out";
     head->bytes[head->length] = ' ';
@@ -68,10 +65,8 @@ static const char *take_field(struct response_head *head, const char *line, size
     size_t name = (size_t)(colon - line);
     const char *value = colon + 1;
     size_t value_length = length - name - 1;
-    while (name && is_blank(line[name - 1]))
-        name--; /* RFC 9112 5.1: a proxy removes it */
-    while (value_length && is_blank(*value))
-        value++, value_length--;
+    while (name && is_blank(line[name - 1])) name--; /* RFC 9112 5.1: a proxy removes it */
+    while (value_length && is_blank(*value)) value++, value_length--;
     if (!pg_http_is_token(line, name) || name > UINT16_MAX) return "sent a header field with an invalid name";
     if (!pg_http_is_value(value, value_length)) return "sent a header field with an invalid value";
     if (head->count == RESPONSE_FIELDS_MAX) return "sent too many header fields";
@@ -88,22 +83,19 @@ static const char *take_field(struct response_head *head, const char *line, size
     return NULL;
 }
 
-enum response_head_result response_head_line(struct response_head *head, const char *line, size_t length,
-                                             const char **error) {
+enum response_head_result response_head_line(struct response_head *head, const char *line, size_t length, const char **error) {
     *error = NULL;
     if (head->awaits == RESPONSE_HEAD_DONE) return RESPONSE_HEAD_MORE; /* a trailer */
     if (length && line[length - 1] == '\n') length--;
     if (length && line[length - 1] == '\r') length--;
-    while (length && is_blank(line[length - 1]))
-        length--;
+    while (length && is_blank(line[length - 1])) length--;
     if (head->awaits == RESPONSE_HEAD_STATUS) {
         *error = take_status(head, line, length);
     } else if (length == 0) {
         head->awaits = head->status < 200 ? RESPONSE_HEAD_STATUS : RESPONSE_HEAD_DONE;
         if (head->awaits == RESPONSE_HEAD_DONE) return RESPONSE_HEAD_COMPLETE;
     } else if (is_blank(*line) && head->count) {
-        *error = pg_http_is_value(line, length) ? take_folded(head, line, length)
-                                                : "sent a header field with an invalid value";
+        *error = pg_http_is_value(line, length) ? take_folded(head, line, length) : "sent a header field with an invalid value";
     } else {
         *error = take_field(head, line, length);
     }
@@ -130,8 +122,7 @@ static const char *check_lengths(struct pg_field *fields, size_t *count, bool ch
     return NULL;
 }
 
-const char *response_head_fields(const struct response_head *head, struct pg_field *fields, size_t *count,
-                                 uint64_t *body_length) {
+const char *response_head_fields(const struct response_head *head, struct pg_field *fields, size_t *count, uint64_t *body_length) {
     struct pg_fields list = {.at = head->bytes, .left = head->count};
     bool chunked = false;
     size_t found = 0;

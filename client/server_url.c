@@ -58,11 +58,9 @@ static const char *parse_path(const char *path, struct server_url *url) {
     size_t length = strlen(path);
     if (strpbrk(path, "?#")) return "it must not have a query or a fragment";
     if (length && !pg_http_is_target(path, length)) return "its path has a space or a control character";
-    while (length && path[length - 1] == '/')
-        length--;
+    while (length && path[length - 1] == '/') length--;
     size_t last = length; /* where the last segment begins */
-    while (last && path[last - 1] != '/')
-        last--;
+    while (last && path[last - 1] != '/') last--;
     url->made = !pg_id_parse_uuid(path + last, length - last, &url->tunnel);
     if (url->made && looks_like_uuid(path + last, length - last)) return "what ends it is not a UUID";
     if (url->made) url->tunnel = pg_id_random();

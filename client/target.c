@@ -54,8 +54,7 @@ static const char *parse_path(const char *path, struct target *target) {
     size_t length = strlen(path);
     if (strpbrk(path, "?#")) return "it must not have a query or a fragment";
     if (length && !pg_http_is_target(path, length)) return "its path has a space or a control character";
-    while (length && path[length - 1] == '/')
-        length--; /* every request's target brings its own slash */
+    while (length && path[length - 1] == '/') length--; /* every request's target brings its own slash */
     if (length >= sizeof target->prefix) return "its path is too long";
     memcpy(target->prefix, path, length);
     target->prefix[length] = '\0';

@@ -67,7 +67,8 @@ static void set_error(struct transport *transport, CURLcode result) {
     if (result == CURLE_OPERATION_TIMEDOUT) text = "no answer in time";
     const char *advice = "";
     if (result == CURLE_PEER_FAILED_VERIFICATION) advice = " (--ca FILE names one to trust)";
-    if (strstr(text, "wrong version number")) advice = " (does the server speak ws:// there, without TLS?)"; /* as OpenSSL says it */
+    if (strstr(text, "wrong version number"))
+        advice = " (does the server speak ws:// there, without TLS?)"; /* as OpenSSL says it */
     char sentence[sizeof transport->error];
     snprintf(sentence, sizeof sentence, "%.*s%s", (int)(CURL_ERROR_SIZE - 1), text, advice);
     memcpy(transport->error, sentence, sizeof sentence);
@@ -130,8 +131,7 @@ struct transport *transport_new(const struct transport_options *options) {
     transport->options = *options;
     transport->open_handles = 1;
     /* A multi handle of its own: in a shared one libcurl may take a quiet connection for an unused one and close it. */
-    struct curl_loop_options loop_options = {
-        .loop = options->loop, .idle_connections = 1, .on_done = on_done, .owner = transport};
+    struct curl_loop_options loop_options = {.loop = options->loop, .idle_connections = 1, .on_done = on_done, .owner = transport};
     transport->curl_loop = curl_loop_new(&loop_options);
     transport->easy = transport->curl_loop ? curl_easy_init() : NULL;
     if (transport->easy) set_options(transport);

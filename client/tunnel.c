@@ -13,18 +13,18 @@
 enum {
     BACKOFF_FIRST_MS = 200,
     BACKOFF_MAX_MS = 10000,
-    BACKOFF_LOST_MS = 300,  /* the most, for EAGER_MS after an attached link was lost: requests wait */
+    BACKOFF_LOST_MS = 300, /* the most, for EAGER_MS after an attached link was lost: requests wait */
     EAGER_MS = 20000,
     STEADY_MS = 1000,
     FLAPS_MAX = 10,
-    CONNECT_MS = 10000, /* for the connection, for the handshake, and for ATTACHED */
+    CONNECT_MS = 10000,      /* for the connection, for the handshake, and for ATTACHED */
     CONNECT_FIRST_MS = 3000, /* the same, every other time: the kernel tries again ever less often where nothing answers */
     ATTACH_NEWS_MS = 2000,   /* without ATTACHED for so long, whoever runs us is told */
-    QUIET_MS = 4000,    /* of silence, then a ping */
-    DEAD_MS = 8000,     /* of silence, then the link is dead */
-    ASLEEP_MS = 5000,   /* a heartbeat so late was slept through */
-    REPEAT_MS = 60000,  /* before the same complaint is logged again */
-    CLOSE_TAKEN = 4409, /* another instance has the tunnel */
+    QUIET_MS = 4000,         /* of silence, then a ping */
+    DEAD_MS = 8000,          /* of silence, then the link is dead */
+    ASLEEP_MS = 5000,        /* a heartbeat so late was slept through */
+    REPEAT_MS = 60000,       /* before the same complaint is logged again */
+    CLOSE_TAKEN = 4409,      /* another instance has the tunnel */
     COMPLAINT_MAX = 640
 };
 
@@ -39,12 +39,12 @@ struct tunnel {
     uint64_t heartbeat_due; /* by pg_clock_ms */
     uint64_t backoff_ms;
     uint64_t attached_ms;
-    unsigned flaps;   /* links lost one after the other that were attached for less than STEADY_MS */
-    uint64_t lost_ms; /* when an attached link was last lost; 0 = never */
+    unsigned flaps;    /* links lost one after the other that were attached for less than STEADY_MS */
+    uint64_t lost_ms;  /* when an attached link was last lost; 0 = never */
     uint32_t attempts; /* to attach, in all */
     bool impatient;    /* the next one */
     bool waits;        /* for ATTACHED, longer than usual */
-    bool moving; /* the broker asked us to go elsewhere */
+    bool moving;       /* the broker asked us to go elsewhere */
     bool closing;
     size_t open_handles;
     void (*on_closed)(void *owner);
@@ -102,8 +102,7 @@ static void connect_now(struct tunnel *tunnel) {
     uv_timer_stop(&tunnel->retry);
     const char *wrong = config_reload_token(config);
     if (wrong)
-        pg_log(log_of(tunnel), PG_LOG_WARN, NULL, "--token-file \"%s\": %s; the old token is used", config->token_file,
-               wrong);
+        pg_log(log_of(tunnel), PG_LOG_WARN, NULL, "--token-file \"%s\": %s; the old token is used", config->token_file, wrong);
     struct link_options options = {.loop = tunnel->options.loop,
                                    .url = &config->server,
                                    .instance = tunnel->options.instance,
@@ -138,8 +137,7 @@ static void on_retry(uv_timer_t *timer) {
         uv_timer_start(timer, on_retry, CONNECT_MS - ATTACH_NEWS_MS, 0);
         return;
     }
-    if (tunnel->next)
-        give_up_next(tunnel, "the broker took the connection but did not attach the tunnel in time; trying again");
+    if (tunnel->next) give_up_next(tunnel, "the broker took the connection but did not attach the tunnel in time; trying again");
     else connect_now(tunnel);
 }
 
@@ -174,8 +172,7 @@ static const char *take_attached(struct tunnel *tunnel, struct link *link, const
     const char *wrong = pg_attached_decode(frame, &attached);
     if (wrong) return wrong;
     if (link != tunnel->next) return "ATTACHED comes twice";
-    if (attached.window < PG_WINDOW || attached.max_frame < PG_FRAME_MAX)
-        return "its limits are below those of this version";
+    if (attached.window < PG_WINDOW || attached.max_frame < PG_FRAME_MAX) return "its limits are below those of this version";
     struct pg_log_about about = {.tunnel = &tunnel->options.config->server.tunnel};
     pg_log(log_of(tunnel), PG_LOG_INFO, &about, "attached (session %llx)", (unsigned long long)attached.session);
     if (tunnel->old) link_abort(tunnel->old);
@@ -248,14 +245,12 @@ static void describe_status(const struct link_end *end, char *to, size_t room) {
                  "the server has no broker at this path (HTTP 404): see the path in --server-url (.../tunnels/UUID), and that the "
                  "site passes it on to pg-broker");
     else if (status == 502 || status == 503 || status == 504)
-        snprintf(to, room, "the web server is there, but no broker behind it (HTTP %u): see that pg-broker runs",
-                 status);
+        snprintf(to, room, "the web server is there, but no broker behind it (HTTP %u): see that pg-broker runs", status);
     else if (status < 300)
-        snprintf(
-            to, room,
-            "the server answers, but not as a broker (HTTP %u): see the path in --server-url, and that its site passes "
-            "the upgrade on to pg-broker",
-            status);
+        snprintf(to, room,
+                 "the server answers, but not as a broker (HTTP %u): see the path in --server-url, and that its site passes "
+                 "the upgrade on to pg-broker",
+                 status);
     else snprintf(to, room, "the server refuses the connection (HTTP %u)", status);
 }
 
@@ -275,21 +270,16 @@ static void describe(const struct tunnel *tunnel, const struct link_end *end, ch
                      config->server.tls ? "" : " (does it want TLS, wss://?)");
         break;
     case LINK_CLOSED:
-        if (end->status == WS_CLOSE_NORMAL || end->status == WS_CLOSE_NONE)
-            snprintf(to, room, "the broker closed the connection");
-        else
-            snprintf(to, room, "the broker closed the connection (%u%s%s)", end->status, *end->said ? ": " : "",
-                     end->said);
+        if (end->status == WS_CLOSE_NORMAL || end->status == WS_CLOSE_NONE) snprintf(to, room, "the broker closed the connection");
+        else snprintf(to, room, "the broker closed the connection (%u%s%s)", end->status, *end->said ? ": " : "", end->said);
         break;
     }
 }
 
 /* Is it final, and why? */
 static const char *refusal(const struct link_end *end) {
-    if (end->reason == LINK_REFUSED && (end->status == 401 || end->status == 403))
-        return "the server refuses the token";
-    if (end->reason == LINK_CLOSED && end->status == CLOSE_TAKEN)
-        return "the tunnel is taken";
+    if (end->reason == LINK_REFUSED && (end->status == 401 || end->status == 403)) return "the server refuses the token";
+    if (end->reason == LINK_CLOSED && end->status == CLOSE_TAKEN) return "the tunnel is taken";
     return NULL;
 }
 
@@ -299,8 +289,7 @@ static void refuse(struct tunnel *tunnel, const char *why, const struct link_end
     bool none = token && !tunnel->options.config->token[0];
     /* Whoever forgot the UUID holds a token all the same, and it is a good one. */
     bool made = token && end->status == 401 && tunnel->options.config->server.made;
-    pg_log(log_of(tunnel), PG_LOG_ERROR, &about, "%s%s%s%s%s",
-           none ? "the server wants a token (--token, --token-file)" : why,
+    pg_log(log_of(tunnel), PG_LOG_ERROR, &about, "%s%s%s%s%s", none ? "the server wants a token (--token, --token-file)" : why,
            token ? (end->status == 401 ? " (HTTP 401)" : " (HTTP 403)") : "", *end->said ? ": " : "", end->said,
            made ? "; --server-url ends in no UUID, so one was made up, and a token is for a certain tunnel" : "");
     tunnel->options.on_refused(tunnel->options.owner);
@@ -340,8 +329,7 @@ static void on_end(void *owner, struct link *link, const struct link_end *end) {
 /* A timer on CLOCK_BOOTTIME: after a sleep it is due at once, where the loop's own timers would wait out what was left
  * of them. */
 static void set_heartbeat(struct tunnel *tunnel, uint64_t due_ms) {
-    struct itimerspec when = {
-        .it_value = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000}};
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(due_ms / 1000), .tv_nsec = (long)(due_ms % 1000) * 1000000}};
     tunnel->heartbeat_due = due_ms;
     timerfd_settime(tunnel->heartbeat_fd, TFD_TIMER_ABSTIME, &when, NULL);
 }

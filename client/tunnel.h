@@ -18,10 +18,10 @@ struct tunnel_options {
     void (*on_attached)(void *owner, struct link *link, const struct pg_attached *attached);
     void (*on_detached)(void *owner); /* the link of the last on_attached is gone; not when another took its place */
     void (*on_resync)(void *owner);
-    void (*on_room)(void *owner); /* the link of the last on_attached has room again */
+    void (*on_room)(void *owner);                                       /* the link of the last on_attached has room again */
     const char *(*on_frame)(void *owner, const struct pg_frame *frame); /* NULL, or what is wrong with it */
-    void (*on_heartbeat)(void *owner); /* every few seconds, attached or not */
-    void (*on_refused)(void *owner); /* it makes no sense to try again; the reason is logged */
+    void (*on_heartbeat)(void *owner);                                  /* every few seconds, attached or not */
+    void (*on_refused)(void *owner);                                    /* it makes no sense to try again; the reason is logged */
     void *owner;
 };
 

@@ -11,8 +11,7 @@ static bool is_known(unsigned opcode) {
     return opcode <= WS_BINARY || (opcode >= WS_CLOSE && opcode <= WS_PONG);
 }
 
-enum ws_result ws_decode(const uint8_t *bytes, size_t available, size_t max, struct ws_header *header,
-                         const char **error) {
+enum ws_result ws_decode(const uint8_t *bytes, size_t available, size_t max, struct ws_header *header, const char **error) {
     if (available < 2) return WS_MORE;
     unsigned opcode = bytes[0] & OPCODE;
     uint64_t length = bytes[1] & LENGTH;
@@ -66,6 +65,5 @@ void ws_mask(uint8_t *bytes, size_t length, const uint8_t mask[WS_MASK]) {
         word ^= wide;
         memcpy(bytes + i, &word, sizeof word);
     }
-    for (; i < length; i++)
-        bytes[i] ^= mask[i % WS_MASK];
+    for (; i < length; i++) bytes[i] ^= mask[i % WS_MASK];
 }

@@ -36,8 +36,7 @@ enum ws_result { WS_OK, WS_MORE, WS_BAD };
 /* Reads the header of a frame that a server sent. WS_MORE: the `available` bytes do not hold all of it. WS_BAD: *error
  * is a constant sentence; reserved bits or opcodes, a masked frame, a control frame that is fragmented or too long, a
  * payload of more than `max` bytes. */
-enum ws_result ws_decode(const uint8_t *bytes, size_t available, size_t max, struct ws_header *header,
-                         const char **error);
+enum ws_result ws_decode(const uint8_t *bytes, size_t available, size_t max, struct ws_header *header, const char **error);
 
 /* Bytes of the header of a client's frame with such a payload. */
 size_t ws_header_size(size_t payload);

@@ -20,10 +20,10 @@ struct access_line {
     const struct pg_id *tunnel;   /* NULL: it named none */
     const struct pg_id *exchange; /* NULL: it never became one */
     const struct access *access;
-    const char *outcome; /* as in the metric pipegate_handler_requests_total */
-    unsigned status;     /* what the visitor got; 0: nothing */
+    const char *outcome;                    /* as in the metric pipegate_handler_requests_total */
+    unsigned status;                        /* what the visitor got; 0: nothing */
     uint64_t request_bytes, response_bytes; /* of the bodies */
-    uint64_t us;         /* since its head came */
+    uint64_t us;                            /* since its head came */
 };
 
 void access_write(const struct pg_log *log, const struct access_line *line);

@@ -15,7 +15,7 @@ struct acks_batch {
 struct acks {
     struct pg_bus *bus;
     struct pg_id handler;
-    uv_timer_t timer; /* runs only while something waits */
+    uv_timer_t timer;                          /* runs only while something waits */
     struct acks_batch *batches[ACKS_SESSIONS]; /* each allocated at its first use */
 };
 

@@ -94,10 +94,10 @@ bool admin_open(struct admin *admin, struct handler *handler, uv_loop_t *loop, c
     const char *path = pg_address_path(address);
     *admin = (struct admin){.listener = pg_address_listen(address, error)};
     if (admin->listener < 0) return false;
-    admin->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, handler,
-                                     MHD_OPTION_CONNECTION_LIMIT, (unsigned)ADMIN_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-                                     (unsigned)ADMIN_TIMEOUT_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ADMIN_MEMORY_MAX,
-                                     MHD_OPTION_END);
+    admin->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, handler, MHD_OPTION_CONNECTION_LIMIT,
+                         (unsigned)ADMIN_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)ADMIN_TIMEOUT_SECONDS,
+                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)ADMIN_MEMORY_MAX, MHD_OPTION_END);
     if (!admin->daemon) {
         snprintf(error, PG_ADDRESS_ERROR_MAX, "libmicrohttpd cannot serve at %s", address);
         close(admin->listener);

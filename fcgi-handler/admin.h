@@ -17,9 +17,9 @@ struct admin {
     struct MHD_Daemon *daemon; /* NULL: closed */
     int listener;
     uv_poll_t accepting;
-    uv_timer_t pause;          /* no more descriptors: waits before it accepts again */
-    uv_poll_t poll;            /* of the daemon's epoll set */
-    uv_timer_t timer;          /* of its connections' time-outs */
+    uv_timer_t pause;                /* no more descriptors: waits before it accepts again */
+    uv_poll_t poll;                  /* of the daemon's epoll set */
+    uv_timer_t timer;                /* of its connections' time-outs */
     char made[PG_UNIX_PATH_MAX + 1]; /* a socket file that is ours to remove, or "" */
 };
 

@@ -16,7 +16,8 @@ struct kind {
 static const struct kind kinds[ANSWERS] = {
     [ANSWER_NO_TUNNEL] = {404, "no-tunnel", "There is no tunnel here",
                           "The address names no tunnel, or its client has not been attached lately. Check the address, "
-                          "and that pg-client is running.", false},
+                          "and that pg-client is running.",
+                          false},
     [ANSWER_CLIENT_AWAY] = {503, "client-away", "The tunnel's client is away",
                             "The client of this tunnel was here lately but did not come back in time. Try again.", true},
     [ANSWER_OVERLOADED] = {503, "overloaded", "Too many requests",
@@ -25,8 +26,7 @@ static const struct kind kinds[ANSWERS] = {
                                  "The request's target and header fields together are larger than the limit.", false},
     [ANSWER_BODY_TOO_LARGE] = {413, "body-too-large", "The request's body is too large",
                                "The request's body is larger than the limit.", false},
-    [ANSWER_BAD_REQUEST] = {400, "bad-request", "The request is not valid",
-                            "The request cannot be passed on as it is.", false},
+    [ANSWER_BAD_REQUEST] = {400, "bad-request", "The request is not valid", "The request cannot be passed on as it is.", false},
     [ANSWER_LOCAL_SERVICE] = {502, "local-service", "The local service did not answer",
                               "The tunnel works, but the service behind it gave no valid response.", false},
     [ANSWER_TIMEOUT] = {504, "timeout", "The local service took too long",
@@ -75,8 +75,7 @@ static size_t clean(char *to, size_t size, const char *detail, size_t length) {
     return length;
 }
 
-void answer_write(struct pg_text *to, enum answer answer, const char *detail, size_t detail_length, bool html,
-                  bool head_only) {
+void answer_write(struct pg_text *to, enum answer answer, const char *detail, size_t detail_length, bool html, bool head_only) {
     const struct kind *kind = &kinds[answer];
     char body[PAGE_MAX], cleaned[512];
     struct pg_text page = pg_text_in(body, sizeof body);
@@ -94,7 +93,6 @@ void answer_write_plain(struct pg_text *to, unsigned status, const char *error, 
                         bool head_only) {
     pg_text_add(to, "Status: %u %s\r\n", status, MHD_get_reason_phrase_for(status));
     if (error) pg_text_add(to, "X-Pipegate-Error: %s\r\n", error);
-    pg_text_add(to, "Content-Type: %s\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n\r\n",
-                type, length);
+    pg_text_add(to, "Content-Type: %s\r\nCache-Control: no-store\r\nContent-Length: %zu\r\n\r\n", type, length);
     if (!head_only) pg_text_add_bytes(to, body, length);
 }

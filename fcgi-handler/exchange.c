@@ -7,9 +7,9 @@
 #include "exchange_response.h"
 
 enum {
-    QUIET_MS = 15000, /* nothing heard of the client for so long: ask it */
+    QUIET_MS = 15000,  /* nothing heard of the client for so long: ask it */
     STALL_MS = 310000, /* the visitor takes none of what is here; the client gives up a little before, if it has the rest */
-    LATE_MS = 2000    /* the client's own 504 says more: give it this long to come first */
+    LATE_MS = 2000     /* the client's own 504 says more: give it this long to come first */
 };
 
 /* --- messages --- */
@@ -68,12 +68,12 @@ static struct exchange *find_for(struct handler *handler, const struct pg_envelo
     bool unknown = frame->type == PG_RESUME && (frame->flags & PG_UNKNOWN);
     bool reset = frame->type == PG_RESET;
     bool not_here = unknown || (reset && pg_reset_reason(frame) == PG_NO_EXCHANGE);
-    bool late = frame->type == PG_DATA && e->path.lost; /* of a life before the one that was lost, it may be */
+    bool late = frame->type == PG_DATA && e->path.lost;        /* of a life before the one that was lost, it may be */
     if (e->path.taker == 0 && (not_here || late)) return NULL; /* nobody has it: the OPEN is pushed again */
     *sender = path_heard(&e->path, envelope);
     if (*sender == PATH_LOST) return NULL;
     if (*sender == PATH_FOREIGN) {
-        if (e->response.ended) return NULL; /* it is all here */
+        if (e->response.ended) return NULL;                    /* it is all here */
         if (!path_is_way(&e->path, envelope)) exchange_ask(e); /* which of them lives? Redis knows */
         else if (unknown || reset) exchange_on_lost_life(e);
         else if (frame->type == PG_RESUME && exchange_adopt(e)) return e;
@@ -192,9 +192,7 @@ static uint64_t time_left(const struct exchange *e, uint64_t now) {
         max = e->open_queued ? config->wait_timeout_ms : config->path_timeout_ms;
         still = now - e->waiting_ms;
         return still < max ? max - still : 0;
-    case EXCHANGE_TAKEN:
-        max = config->first_byte_timeout_ms + LATE_MS;
-        return still < max ? max - still : 0;
+    case EXCHANGE_TAKEN: max = config->first_byte_timeout_ms + LATE_MS; return still < max ? max - still : 0;
     case EXCHANGE_RESPONDING:
         if (e->response.held.length == 0) break;
         return still < STALL_MS ? STALL_MS - still : 0;

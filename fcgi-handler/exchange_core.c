@@ -8,8 +8,7 @@
 #include <string.h>
 #include <utlist.h>
 
-void exchange_log(const struct exchange *e, enum pg_log_level level, const char *what, const char *detail,
-                      size_t detail_length) {
+void exchange_log(const struct exchange *e, enum pg_log_level level, const char *what, const char *detail, size_t detail_length) {
     struct pg_log_about about = {.tunnel = &e->tunnel, .exchange = &e->id};
     pg_log(&e->handler->log, level, &about, "%s%s%.*s", what, detail_length ? ": " : "", (int)detail_length, detail);
 }
@@ -87,7 +86,7 @@ void exchange_end(struct exchange *e) {
 /* --- to the client --- */
 
 void exchange_send_reset_to(struct handler *handler, const struct pg_id *exchange, const struct pg_envelope *path,
-                          enum pg_reason reason, const char *sentence) {
+                            enum pg_reason reason, const char *sentence) {
     uint8_t frame[PG_FRAME_HEADER + 2 + PG_REASON_MAX];
     size_t length = pg_reset_put(frame + PG_FRAME_HEADER, reason, sentence);
     pg_frame_put(frame, &(struct pg_frame){.type = PG_RESET, .exchange = *exchange, .handler = handler->process, .length = length});
@@ -102,16 +101,18 @@ void exchange_send_resume(struct exchange *e, uint16_t flags) {
     if (e->state == EXCHANGE_RESPONDING) flags |= PG_HEAD_SEEN;
     if (e->response.ended) flags |= PG_END_SEEN;
     uint8_t frame[PG_FRAME_HEADER + PG_ID_SIZE] = {0};
-    pg_frame_put(frame, &(struct pg_frame){.type = PG_RESUME, .exchange = e->id, .handler = e->handler->process,
-                                           .offset = pg_inflow_received(&e->response), .length = PG_ID_SIZE,
+    pg_frame_put(frame, &(struct pg_frame){.type = PG_RESUME,
+                                           .exchange = e->id,
+                                           .handler = e->handler->process,
+                                           .offset = pg_inflow_received(&e->response),
+                                           .length = PG_ID_SIZE,
                                            .flags = flags});
     pg_bus_send(e->handler->bus, &e->path.way.broker, &e->path.way, frame, sizeof frame, NULL, 0);
 }
 
 /* Nobody waits for the answer any more: takes an OPEN that no client has back. */
 void exchange_withdraw(struct exchange *e) {
-    if (e->state == EXCHANGE_WAITING && e->open_pushed)
-        pg_bus_withdraw(e->handler->bus, &e->tunnel, e->open, e->open_length);
+    if (e->state == EXCHANGE_WAITING && e->open_pushed) pg_bus_withdraw(e->handler->bus, &e->tunnel, e->open, e->open_length);
 }
 
 /* --- endings --- */

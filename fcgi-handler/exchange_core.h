@@ -14,13 +14,13 @@
 enum {
     EXCHANGE_WATCH_MS = 200, /* requests that take longer are watched for hang-ups */
     EXCHANGE_AGAIN_MS = 500, /* an OPEN without an acknowledgement (a client gives one after 200 ms) is pushed again, then ... */
-    EXCHANGE_AGAIN_MAX_MS = 2000, /* ... ever less often, down to this */
-    EXCHANGE_ASK_MS = 1000,  /* the client's position is asked for so often at most, until it is told */
-    EXCHANGE_GAPS_MAX = 8,   /* so often may bytes be missing, and be asked for, without any that fit */
-    EXCHANGE_RETRY_MS = 100, /* the bus would not take it: try again */
-    EXCHANGE_NEW_ROUTE_MS = 300, /* the tunnel is unknown, but may not be for long: try again */
+    EXCHANGE_AGAIN_MAX_MS = 2000,        /* ... ever less often, down to this */
+    EXCHANGE_ASK_MS = 1000,              /* the client's position is asked for so often at most, until it is told */
+    EXCHANGE_GAPS_MAX = 8,               /* so often may bytes be missing, and be asked for, without any that fit */
+    EXCHANGE_RETRY_MS = 100,             /* the bus would not take it: try again */
+    EXCHANGE_NEW_ROUTE_MS = 300,         /* the tunnel is unknown, but may not be for long: try again */
     EXCHANGE_WIDE_MAX = 2 * PG_WIDE_MAX, /* of a tunnel: its client may have been started anew */
-    EXCHANGE_GRACE_MS = 5000 /* after the bus was away tunnels are set up anew: so long none is unknown */
+    EXCHANGE_GRACE_MS = 5000             /* after the bus was away tunnels are set up anew: so long none is unknown */
 };
 
 enum exchange_state {
@@ -38,37 +38,37 @@ struct exchange {
     enum exchange_state state;
     uint8_t *open; /* the OPEN frame, until it is acknowledged; or, where it may be done again, until the response begins */
     size_t open_length, open_room;
-    bool open_whole;  /* it has the whole body */
-    bool idempotent;  /* the method is: another life of the client may do it again */
-    bool open_pushed; /* the bus has it, or had */
-    bool open_queued; /* pushed at least once: the tunnel is known and the client away */
-    bool open_listed; /* the bus said that it is in the tunnel's list: it may be there still */
+    bool open_whole;   /* it has the whole body */
+    bool idempotent;   /* the method is: another life of the client may do it again */
+    bool open_pushed;  /* the bus has it, or had */
+    bool open_queued;  /* pushed at least once: the tunnel is known and the client away */
+    bool open_listed;  /* the bus said that it is in the tunnel's list: it may be there still */
     uint64_t again_ms; /* after this long without an acknowledgement the OPEN is pushed again; doubles each time */
     uint64_t pushed_ms;
-    bool stamped;      /* pushed once, with its deadline: it may be in Redis */
-    bool copies;       /* it was pushed more than once: what is left of it in Redis must go before the client may forget the exchange */
+    bool stamped; /* pushed once, with its deadline: it may be in Redis */
+    bool copies;  /* it was pushed more than once: what is left of it in Redis must go before the client may forget the exchange */
     struct path path;
-    struct pg_outflow body;  /* to the client */
-    bool wide;               /* it may use the whole window */
+    struct pg_outflow body; /* to the client */
+    bool wide;              /* it may use the whole window */
     struct pg_inflow response;
-    bool wide_response;      /* counted in entry->wide_count */
+    bool wide_response;   /* counted in entry->wide_count */
     uint64_t body_length; /* as the visitor announced it */
     uint64_t body_read;
-    bool reading; /* body bytes are asked for */
+    bool reading;                                           /* body bytes are asked for */
     bool is_head, wants_html, hides_breaks, head_ends_body; /* the last two: as in struct request */
     char *held_head; /* malloc'd: the response's head, held back while more of the request comes; or NULL */
     size_t held_head_length;
     struct response head;
     struct access access; /* only where requests are logged */
     uint64_t started_us;
-    uint64_t waiting_ms;     /* since when the OPEN waits to be taken */
-    uint64_t heard_ms;       /* last message of the client */
-    uint64_t asked_ms;       /* when its position was last asked for */
-    bool asking;             /* and was not told yet */
-    unsigned gaps;           /* times that bytes were missing and asked for, since the last that fitted */
-    uint64_t progress_ms;    /* last time the request moved on: the first byte is awaited from here */
+    uint64_t waiting_ms;  /* since when the OPEN waits to be taken */
+    uint64_t heard_ms;    /* last message of the client */
+    uint64_t asked_ms;    /* when its position was last asked for */
+    bool asking;          /* and was not told yet */
+    unsigned gaps;        /* times that bytes were missing and asked for, since the last that fitted */
+    uint64_t progress_ms; /* last time the request moved on: the first byte is awaited from here */
     uv_timer_t timer;
-    struct tunnel *entry; /* of its tunnel: lives as long as an exchange of it */
+    struct tunnel *entry;                           /* of its tunnel: lives as long as an exchange of it */
     struct exchange *tunnel_previous, *tunnel_next; /* in entry->exchanges */
     UT_hash_handle hh;
 };
@@ -84,8 +84,7 @@ struct tunnel {
 };
 
 /* One line about the exchange; `detail` may be empty. */
-void exchange_log(const struct exchange *e, enum pg_log_level level, const char *what, const char *detail,
-                  size_t detail_length);
+void exchange_log(const struct exchange *e, enum pg_log_level level, const char *what, const char *detail, size_t detail_length);
 
 /* The exchange with this id, or NULL. */
 struct exchange *exchange_find(struct handler *handler, const struct pg_id *id);

@@ -21,8 +21,12 @@ static void want_body(struct exchange *e);
 
 static bool send_data(struct exchange *e, const uint8_t *bytes, size_t length, bool last) {
     uint8_t header[PG_FRAME_HEADER];
-    pg_frame_put(header, &(struct pg_frame){.type = PG_DATA, .flags = last ? PG_END : 0, .offset = e->body.sent,
-                                            .exchange = e->id, .handler = e->handler->process, .length = length});
+    pg_frame_put(header, &(struct pg_frame){.type = PG_DATA,
+                                            .flags = last ? PG_END : 0,
+                                            .offset = e->body.sent,
+                                            .exchange = e->id,
+                                            .handler = e->handler->process,
+                                            .length = length});
     return pg_bus_send(e->handler->bus, &e->path.way.broker, &e->path.way, header, sizeof header, bytes, length);
 }
 
@@ -67,7 +71,10 @@ static void seal_open(struct exchange *e, const uint8_t *body, size_t length) {
     struct pg_frame header;
     if (length) memcpy(e->open + e->open_length, body, length);
     e->open_length += length;
-    header = (struct pg_frame){.type = PG_OPEN, .flags = PG_END, .exchange = e->id, .handler = e->handler->process,
+    header = (struct pg_frame){.type = PG_OPEN,
+                               .flags = PG_END,
+                               .exchange = e->id,
+                               .handler = e->handler->process,
                                .length = e->open_length - PG_FRAME_HEADER};
     pg_frame_put(e->open, &header);
     e->body.acked = e->body.sent = e->body.top = length;
@@ -139,8 +146,11 @@ static bool make_open(struct exchange *e, const struct request *request, size_t 
     handler->open_bytes += room;
     open.first_byte_timeout_ms = (uint32_t)handler->config.first_byte_timeout_ms;
     pg_open_put(e->open + PG_FRAME_HEADER, &open, request->fields, request->field_count);
-    pg_frame_put(e->open, &(struct pg_frame){.type = PG_OPEN, .flags = request->chunked ? PG_CHUNKED : 0, .exchange = e->id,
-                                             .handler = handler->process, .length = head});
+    pg_frame_put(e->open, &(struct pg_frame){.type = PG_OPEN,
+                                             .flags = request->chunked ? PG_CHUNKED : 0,
+                                             .exchange = e->id,
+                                             .handler = handler->process,
+                                             .length = head});
     return true;
 }
 

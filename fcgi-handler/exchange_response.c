@@ -79,7 +79,8 @@ void exchange_take_body(struct exchange *e, uint64_t offset, const uint8_t *byte
         }
     }
     e->handler->counters.response_bytes += pg_inflow_received(&e->response) - before;
-    if (e->response.wide && !e->wide_response) { /* no client does that to more than PG_WIDE_MAX: it would be memory without bound */
+    if (e->response.wide &&
+        !e->wide_response) { /* no client does that to more than PG_WIDE_MAX: it would be memory without bound */
         e->wide_response = true;
         if (++e->entry->wide_count > EXCHANGE_WIDE_MAX) {
             exchange_fail_protocol(e, "the client has more under way than it may");
@@ -141,9 +142,9 @@ void exchange_on_head(struct exchange *e, const struct pg_frame *frame) {
 
 void exchange_on_reset(struct exchange *e, const struct pg_frame *frame) {
     static const enum answer answers[] = {
-        [PG_REFUSED] = ANSWER_LOCAL_SERVICE,  [PG_MALFORMED] = ANSWER_LOCAL_SERVICE, [PG_BROKEN] = ANSWER_LOCAL_SERVICE,
-        [PG_TIMEOUT] = ANSWER_TIMEOUT,        [PG_NO_EXCHANGE] = ANSWER_CLIENT_LOST, [PG_OVERLOADED] = ANSWER_OVERLOADED,
-        [PG_GONE] = ANSWER_CLIENT_LOST,       [PG_BODY_BROKEN] = ANSWER_LOCAL_SERVICE, [PG_PROTOCOL] = ANSWER_LOCAL_SERVICE,
+        [PG_REFUSED] = ANSWER_LOCAL_SERVICE, [PG_MALFORMED] = ANSWER_LOCAL_SERVICE,   [PG_BROKEN] = ANSWER_LOCAL_SERVICE,
+        [PG_TIMEOUT] = ANSWER_TIMEOUT,       [PG_NO_EXCHANGE] = ANSWER_CLIENT_LOST,   [PG_OVERLOADED] = ANSWER_OVERLOADED,
+        [PG_GONE] = ANSWER_CLIENT_LOST,      [PG_BODY_BROKEN] = ANSWER_LOCAL_SERVICE, [PG_PROTOCOL] = ANSWER_LOCAL_SERVICE,
     };
     struct pg_reset reset;
     const char *wrong = pg_reset_decode(frame, &reset);

@@ -92,11 +92,11 @@ static bool write_all(int fd, const void *bytes, size_t length) {
 }
 
 static bool write_probe(int fd) {
-    static const uint8_t probe[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, /* BEGIN: responder, not kept */
-                                    1, 4, 0, 1, 0, 5, 0, 0, 1, 2, 'A', 'b', 'c',    /* PARAMS: A=bc */
-                                    1, 4, 0, 1, 0, 0, 0, 0,                         /* PARAMS: end */
-                                    1, 5, 0, 1, 0, 3, 5, 0, 'x', 'y', 'z', 0, 0, 0, 0, 0, /* STDIN: xyz, 5 of padding */
-                                    1, 5, 0, 1, 0, 0, 0, 0};                        /* STDIN: end */
+    static const uint8_t probe[] = {1, 1, 0, 1, 0, 8, 0, 0, 0,   1,   0,   0,   0,   0, 0, 0, /* BEGIN: responder, not kept */
+                                    1, 4, 0, 1, 0, 5, 0, 0, 1,   2,   'A', 'b', 'c',          /* PARAMS: A=bc */
+                                    1, 4, 0, 1, 0, 0, 0, 0,                                   /* PARAMS: end */
+                                    1, 5, 0, 1, 0, 3, 5, 0, 'x', 'y', 'z', 0,   0,   0, 0, 0, /* STDIN: xyz, 5 of padding */
+                                    1, 5, 0, 1, 0, 0, 0, 0};                                  /* STDIN: end */
     return write_all(fd, probe, sizeof probe);
 }
 
@@ -105,17 +105,17 @@ static bool layout_holds(struct fastcgi *request) {
     enum fastcgi_body state;
     const struct reader_view *view = request->fcgi.in->data;
     bool holds = hidden(request) == 8 + 3 + 5 + 8 && fastcgi_read(request, bytes, 1, &state) == 1 &&
-                 fastcgi_read(request, bytes + 1, 2, &state) == 2 && state == FASTCGI_MORE &&
-                 memcmp(bytes, "xyz", 3) == 0 && hidden(request) == 5 + 8;
-    return holds && view->content_left == 0 && view->padding_left == 5 && fastcgi_can_read(request) && fastcgi_read(request, bytes, sizeof bytes, &state) == 0 && state == FASTCGI_END &&
-           hidden(request) == 0;
+                 fastcgi_read(request, bytes + 1, 2, &state) == 2 && state == FASTCGI_MORE && memcmp(bytes, "xyz", 3) == 0 &&
+                 hidden(request) == 5 + 8;
+    return holds && view->content_left == 0 && view->padding_left == 5 && fastcgi_can_read(request) &&
+           fastcgi_read(request, bytes, sizeof bytes, &state) == 0 && state == FASTCGI_END && hidden(request) == 0;
 }
 
 /* The content of a record comes in two parts, and libfcgi has read the first: the second can be read past it. */
 static bool can_be_read_past(int fd, int peer) {
-    static const uint8_t first[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 0, 0, 0, /* BEGIN, no PARAMS */
-                                    1, 5, 0, 1, 0, 5, 3, 0, 'v'},                                       /* STDIN: vwxyz */
-                         second[] = {'w', 'x', 'y', 'z', 0, 0, 0, 1, 5, 0, 1, 0, 0, 0, 0};              /* 3 of padding, and the end */
+    static const uint8_t first[] = {1, 1, 0, 1, 0, 8, 0, 0, 0,  1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 0, 0, 0, /* BEGIN, no PARAMS */
+                                    1, 5, 0, 1, 0, 5, 3, 0, 'v'},                                            /* STDIN: vwxyz */
+        second[] = {'w', 'x', 'y', 'z', 0, 0, 0, 1, 5, 0, 1, 0, 0, 0, 0}; /* 3 of padding, and the end */
     uint8_t bytes[8];
     enum fastcgi_body state;
     struct fastcgi *request = write_all(peer, first, sizeof first) ? fastcgi_accept(fd) : NULL;
@@ -181,8 +181,7 @@ bool fastcgi_end_is_next(const struct fastcgi *request) {
     uint8_t record[RECORD_HEADER];
     size_t here = hidden(request);
     if (here >= sizeof record) memcpy(record, request->fcgi.in->rdNext, sizeof record);
-    else if (here > 0 ||
-             recv(request->fcgi.ipcFd, record, sizeof record, MSG_PEEK | MSG_DONTWAIT) != (ssize_t)sizeof record)
+    else if (here > 0 || recv(request->fcgi.ipcFd, record, sizeof record, MSG_PEEK | MSG_DONTWAIT) != (ssize_t)sizeof record)
         return false;
     return record_is_empty_stdin(record, fastcgi_id(request));
 }
@@ -210,8 +209,7 @@ enum record_skipped fastcgi_skip(const struct fastcgi *request, struct record_sk
     const FCGX_Stream *in = request->fcgi.in;
     const struct reader_view *view = in->data;
     size_t here = hidden(request), used;
-    *skip = (struct record_skip){
-        .left = (size_t)(in->stop - in->rdNext) + (size_t)view->content_left + (size_t)view->padding_left};
+    *skip = (struct record_skip){.left = (size_t)(in->stop - in->rdNext) + (size_t)view->content_left + (size_t)view->padding_left};
     enum record_skipped skipped = record_skip(skip, in->rdNext, here, &used);
     if (skipped == RECORD_SKIP_MORE) record_skip_keep(skip, in->rdNext + used, here - used);
     else if (used != here) skipped = RECORD_SKIP_BAD;

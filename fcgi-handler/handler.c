@@ -124,8 +124,7 @@ static void on_drain_over(uv_timer_t *timer) {
     if (handler->phase == PG_ENDING) return;
     handler->phase = PG_ENDING;
     if (handler->in_flight)
-        pg_log(&handler->log, PG_LOG_WARN, NULL, "stopping with %llu requests in flight",
-               (unsigned long long)handler->in_flight);
+        pg_log(&handler->log, PG_LOG_WARN, NULL, "stopping with %llu requests in flight", (unsigned long long)handler->in_flight);
     exchange_end_all(handler);
     front_close(handler->front, on_front_closed);
     listener_close(&handler->listener);

@@ -19,18 +19,18 @@ struct exchange;
 struct tunnel;
 
 struct handler_counters {
-    uint64_t relayed;            /* responses passed on to their end */
-    uint64_t answered[ANSWERS];  /* with an answer of our own */
-    uint64_t visitors_gone;      /* hung up before the end */
-    uint64_t broken;             /* responses broken off after the head */
+    uint64_t relayed;           /* responses passed on to their end */
+    uint64_t answered[ANSWERS]; /* with an answer of our own */
+    uint64_t visitors_gone;     /* hung up before the end */
+    uint64_t broken;            /* responses broken off after the head */
     uint64_t request_bytes, response_bytes;
-    uint64_t dropped_messages;   /* from the bus: garbage, unknown or foreign exchanges */
-    uint64_t resumed;            /* positions taken from clients */
+    uint64_t dropped_messages;        /* from the bus: garbage, unknown or foreign exchanges */
+    uint64_t resumed;                 /* positions taken from clients */
     uint64_t path_changes, waited_ms; /* waited: from the last message by the old way to the first by the new one */
-    uint64_t resent_bytes;       /* of request bodies */
-    uint64_t duplicates;         /* response frames that were here before */
-    uint64_t dispatched_again;   /* to another life of the client */
-    struct pg_histogram latency; /* from the request's head to the response's */
+    uint64_t resent_bytes;            /* of request bodies */
+    uint64_t duplicates;              /* response frames that were here before */
+    uint64_t dispatched_again;        /* to another life of the client */
+    struct pg_histogram latency;      /* from the request's head to the response's */
 };
 
 struct handler {
@@ -52,14 +52,14 @@ struct handler {
     uint64_t started_ms;        /* Unix time */
     uint64_t in_flight;
     struct pg_heap_spare spare;
-    uint64_t open_bytes;        /* of OPENs not acknowledged */
-    unsigned wide_count;        /* exchanges that are wide: at most PG_WIDE_MAX */
-    uint64_t bus_up_ms;         /* when the bus last came up */
+    uint64_t open_bytes; /* of OPENs not acknowledged */
+    unsigned wide_count; /* exchanges that are wide: at most PG_WIDE_MAX */
+    uint64_t bus_up_ms;  /* when the bus last came up */
     enum pg_phase phase;
-    uint64_t drain_until_ms;    /* what is in flight is ended then */
+    uint64_t drain_until_ms; /* what is in flight is ended then */
     int exit_status;
     struct handler_counters counters;
-    struct request request;     /* scratch: the request at hand */
+    struct request request; /* scratch: the request at hand */
     char scratch[2 * PG_HEAD_MAX + PG_DATA_MAX];
 };
 

@@ -18,7 +18,8 @@ static int use_passed(int fd, const struct pg_log *log) {
     if (!pg_unix_is_listening(fd)) {
         pg_log(log, PG_LOG_ERROR, NULL,
                "no --socket PATH was given, and descriptor %d is no listening Unix socket (FastCGI has no login of its own: "
-               "TCP is not supported)", fd);
+               "TCP is not supported)",
+               fd);
         return -1;
     }
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
@@ -28,8 +29,8 @@ static int use_passed(int fd, const struct pg_log *log) {
 bool listener_open(struct listener *listener, uv_loop_t *loop, const struct pg_log *log, const char *path, bool share) {
     int passed = pg_service_sockets();
     *listener = (struct listener){.share.door = -1};
-    listener->fd = path ? open_path(listener, loop, log, path, share)
-                        : use_passed(passed > 0 ? PG_SERVICE_FIRST_SOCKET : STDIN_FILENO, log);
+    listener->fd =
+        path ? open_path(listener, loop, log, path, share) : use_passed(passed > 0 ? PG_SERVICE_FIRST_SOCKET : STDIN_FILENO, log);
     return listener->fd >= 0;
 }
 

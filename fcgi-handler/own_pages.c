@@ -29,8 +29,7 @@ static void write_metrics(struct pg_text *to, const struct handler *handler) {
     pg_metrics_gauge(to, "pipegate_handler_connections", "FastCGI connections", front_connections(handler->front));
     pg_metrics_counter(to, "pipegate_handler_request_bytes_total", "Request body bytes", counters->request_bytes);
     pg_metrics_counter(to, "pipegate_handler_response_bytes_total", "Response body bytes", counters->response_bytes);
-    pg_metrics_histogram(to, "pipegate_handler_response_seconds", "From the request's head to the response's",
-                         &counters->latency);
+    pg_metrics_histogram(to, "pipegate_handler_response_seconds", "From the request's head to the response's", &counters->latency);
     pg_metrics_counter(to, "pipegate_handler_dropped_messages_total", "Messages from the bus that were not valid",
                        counters->dropped_messages);
     pg_metrics_counter(to, "pipegate_handler_resumed_total", "Times an exchange went on from the client's position",
@@ -40,8 +39,7 @@ static void write_metrics(struct pg_text *to, const struct handler *handler) {
     pg_metrics_counter_seconds(to, "pipegate_handler_path_wait_seconds_total", "How long these had not been heard of",
                                counters->waited_ms);
     pg_metrics_counter(to, "pipegate_handler_resent_bytes_total", "Request body bytes sent again", counters->resent_bytes);
-    pg_metrics_counter(to, "pipegate_handler_duplicates_total", "Response frames that had come before",
-                       counters->duplicates);
+    pg_metrics_counter(to, "pipegate_handler_duplicates_total", "Response frames that had come before", counters->duplicates);
     pg_metrics_counter(to, "pipegate_handler_dispatched_again_total", "Requests given to a client started anew",
                        counters->dispatched_again);
     pg_metrics_gauge(to, "pipegate_handler_bus_up", "1 while Redis answers", pg_bus_is_up(handler->bus));
@@ -101,4 +99,3 @@ void own_page_answer(struct handler *handler, struct visit *visit, enum own_page
     if (written == text.length) visit_finish(visit);
     else visit_break(visit, false);
 }
-

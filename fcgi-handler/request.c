@@ -32,16 +32,24 @@ struct param_name {
     size_t offset;
 };
 
-#define PARAM(name, member) {name "=", offsetof(struct params, member)}
+#define PARAM(name, member)                                                                                                        \
+    { name "=", offsetof(struct params, member) }
 static const struct param_name param_names[] = {
-    PARAM("REQUEST_METHOD", method),       PARAM("REQUEST_URI", uri),
-    PARAM("PIPEGATE_PREFIX", prefix),      PARAM("REMOTE_ADDR", remote),
-    PARAM("REQUEST_SCHEME", scheme),       PARAM("HTTPS", https),
-    PARAM("SERVER_PROTOCOL", protocol),    PARAM("SERVER_SOFTWARE", software),
+    PARAM("REQUEST_METHOD", method),
+    PARAM("REQUEST_URI", uri),
+    PARAM("PIPEGATE_PREFIX", prefix),
+    PARAM("REMOTE_ADDR", remote),
+    PARAM("REQUEST_SCHEME", scheme),
+    PARAM("HTTPS", https),
+    PARAM("SERVER_PROTOCOL", protocol),
+    PARAM("SERVER_SOFTWARE", software),
     PARAM("CONTENT_LENGTH", content_length),
-    PARAM("CONTENT_TYPE", content_type),   PARAM("HTTP_HOST", host),
-    PARAM("HTTP_X_FORWARDED_FOR", forwarded_for), PARAM("HTTP_CONTENT_LENGTH", http_content_length),
-    PARAM("HTTP_CONTENT_TYPE", http_content_type), PARAM("HTTP_TRANSFER_ENCODING", transfer_encoding),
+    PARAM("CONTENT_TYPE", content_type),
+    PARAM("HTTP_HOST", host),
+    PARAM("HTTP_X_FORWARDED_FOR", forwarded_for),
+    PARAM("HTTP_CONTENT_LENGTH", http_content_length),
+    PARAM("HTTP_CONTENT_TYPE", http_content_type),
+    PARAM("HTTP_TRANSFER_ENCODING", transfer_encoding),
     PARAM("HTTP_ACCEPT", accept),
 };
 #undef PARAM
@@ -78,13 +86,10 @@ static char *reserve(struct request *request, size_t length) {
     return at;
 }
 
-static bool add_field(struct request *request, const char *name, size_t name_length, const char *value,
-                      size_t value_length) {
+static bool add_field(struct request *request, const char *name, size_t name_length, const char *value, size_t value_length) {
     if (request->field_count == REQUEST_FIELDS_MAX || name_length > UINT16_MAX || value_length > PG_HEAD_MAX) return false;
-    request->fields[request->field_count++] = (struct pg_field){.name = name,
-                                                                .name_length = (uint16_t)name_length,
-                                                                .value = value,
-                                                                .value_length = (uint32_t)value_length};
+    request->fields[request->field_count++] = (struct pg_field){
+        .name = name, .name_length = (uint16_t)name_length, .value = value, .value_length = (uint32_t)value_length};
     return true;
 }
 
@@ -109,8 +114,9 @@ static bool add_http_param(struct request *request, const char *name, size_t len
 /* Fields that are ours to set or that frame the message; what visitors send of them goes no further. `Proxy` would become
  * HTTP_PROXY in a CGI program behind the tunnel (httpoxy, CVE-2016-5385). */
 static bool is_ours(const struct pg_field *field) {
-    static const char *const names[] = {"content-length", "content-type", "host", "proxy", "cookie", "x-forwarded-for",
-                                        "x-forwarded-proto", "x-forwarded-host", "x-forwarded-prefix"};
+    static const char *const names[] = {
+        "content-length",   "content-type",      "host", "proxy", "cookie", "x-forwarded-for", "x-forwarded-proto",
+        "x-forwarded-host", "x-forwarded-prefix"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (pg_http_name_is(field, names[i])) return true;
     return field->name_length >= 11 && strncasecmp(field->name, "x-pipegate-", 11) == 0;
@@ -171,8 +177,7 @@ static bool is_invented(const struct pg_field *field, bool caddy) {
 static void drop_ours(struct request *request, bool caddy) {
     size_t kept = 0;
     for (size_t i = 0; i < request->field_count; i++)
-        if (!is_ours(&request->fields[i]) && !is_invented(&request->fields[i], caddy))
-            request->fields[kept++] = request->fields[i];
+        if (!is_ours(&request->fields[i]) && !is_invented(&request->fields[i], caddy)) request->fields[kept++] = request->fields[i];
     request->field_count = kept;
 }
 
@@ -271,8 +276,7 @@ static bool ends_broken_streams(const struct params *params) {
 }
 
 static bool read_body_length(struct request *request, const struct params *params) {
-    const char *text = params->content_length && *params->content_length ? params->content_length
-                                                                         : params->http_content_length;
+    const char *text = params->content_length && *params->content_length ? params->content_length : params->http_content_length;
     bool coded = params->transfer_encoding && *params->transfer_encoding;
     request->open.body_length = PG_LENGTH_UNKNOWN;
     request->has_body = request->chunked = false;
@@ -319,7 +323,9 @@ enum request_result request_read(struct request *request, char **list, const str
     request->wants_html = params.accept && strstr(params.accept, "text/html");
     request->head_ends_body = params.software && strncmp(params.software, "nginx", 5) == 0;
     request->hides_breaks = is_old_caddy(&params) || ends_broken_streams(&params);
-    request->open = (struct pg_open){.method = params.method ? params.method : "GET", .target = "/", .target_length = 1,
+    request->open = (struct pg_open){.method = params.method ? params.method : "GET",
+                                     .target = "/",
+                                     .target_length = 1,
                                      .visitor = params.remote ? params.remote : ""};
     request->open.method_length = strlen(request->open.method);
     request->open.visitor_length = strlen(request->open.visitor);

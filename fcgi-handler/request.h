@@ -5,10 +5,7 @@
 
 #include "wire.h"
 
-enum {
-    REQUEST_FIELDS_MAX = 512,
-    REQUEST_TEXT_MAX = 2 * PG_HEAD_MAX
-};
+enum { REQUEST_FIELDS_MAX = 512, REQUEST_TEXT_MAX = 2 * PG_HEAD_MAX };
 
 enum request_kind {
     REQUEST_TUNNEL,
@@ -39,9 +36,10 @@ struct request {
     bool chunked;        /* its length is not known */
     bool wants_html;     /* Accept names text/html */
     bool head_ends_body; /* nginx: once a response has begun it passes on no more of the request: see exchange_response.c */
-    bool hides_breaks;   /* the front ends what breaks off as if it were complete (Caddy before 2.7.6, or one that does not tell; lighttpd
+    bool
+        hides_breaks; /* the front ends what breaks off as if it were complete (Caddy before 2.7.6, or one that does not tell; lighttpd
                           * over HTTP/2): see visit_break */
-    const char *wrong;   /* why it is refused */
+    const char *wrong; /* why it is refused */
     char text[REQUEST_TEXT_MAX];
     size_t text_length;
 };

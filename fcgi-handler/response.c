@@ -9,8 +9,8 @@
 /* "Status" would set the CGI status; "X-Pipegate-Error" is the mark of our own answers; the others have web servers send files
  * of their own. */
 static bool is_dropped(const struct pg_field *field) {
-    static const char *const names[] = {"status", "content-length", "x-pipegate-error", "x-accel-redirect", "x-sendfile",
-                                        "x-sendfile2", "x-lighttpd-send-file"};
+    static const char *const names[] = {"status",     "content-length", "x-pipegate-error",    "x-accel-redirect",
+                                        "x-sendfile", "x-sendfile2",    "x-lighttpd-send-file"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (pg_http_name_is(field, names[i])) return true;
     return false;
@@ -41,7 +41,8 @@ static const char *read_fields(struct pg_fields list, struct pg_field *fields, s
     return NULL;
 }
 
-const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, bool is_head, struct response *response) {
+const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, bool is_head,
+                                struct response *response) {
     struct pg_field fields[RESPONSE_FIELDS_MAX];
     size_t count;
     uint64_t length = PG_LENGTH_UNKNOWN;

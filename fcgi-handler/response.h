@@ -16,6 +16,7 @@ struct response {
 
 /* Appends status and fields, and the empty line. `whole`: the body is all in this HEAD, so its length is known. `is_head`: it
  * answers a HEAD. NULL, or what is wrong with the response (a constant sentence for the visitor). */
-const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, bool is_head, struct response *response);
+const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, bool is_head,
+                                struct response *response);
 
 #endif

@@ -88,8 +88,7 @@ static void read_on_thread(uv_work_t *work) {
     do {
         visit->chunk_length += fastcgi_read(visit->request, visit->chunk + visit->chunk_length,
                                             visit->wants_body - visit->chunk_length, &visit->chunk_state);
-    } while (visit->chunk_state == FASTCGI_MORE && visit->chunk_length < visit->wants_body &&
-             fastcgi_can_read(visit->request));
+    } while (visit->chunk_state == FASTCGI_MORE && visit->chunk_length < visit->wants_body && fastcgi_can_read(visit->request));
 }
 
 void visit_hand_over(struct visit *visit, bool whole) {
@@ -351,8 +350,8 @@ static void after_response(struct visit *visit) {
 /* Sends as much of the end as there is room for (libfcgi would block here: the send buffer may be full of what was written before).
  * False when the front is gone. */
 static bool send_tail(struct visit *visit) {
-    ssize_t sent = send(visit->fd, visit->tail + sizeof visit->tail - visit->tail_left, visit->tail_left,
-                        MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent =
+        send(visit->fd, visit->tail + sizeof visit->tail - visit->tail_left, visit->tail_left, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent > 0) visit->tail_left -= (size_t)sent;
     return sent >= 0 || errno == EAGAIN || errno == EINTR;
 }
@@ -403,4 +402,3 @@ void visit_break(struct visit *visit, bool hold) {
     }
     visit_close(visit);
 }
-

@@ -32,12 +32,12 @@ struct visit {
     bool in_epoll;
     bool served;      /* has had a request: a kept connection, which may have no other */
     bool has_timeout; /* SO_RCVTIMEO is set */
-    bool busy;      /* a thread of the pool has `request`: hands off */
-    bool whole;     /* the whole request was here when it was accepted: reading cannot block */
-    bool lost;      /* found broken within a call of the owner's */
-    bool parked;    /* in front->parked */
-    bool read_some; /* body bytes were asked for */
-    bool body_over; /* the end of the body was read, or it broke */
+    bool busy;        /* a thread of the pool has `request`: hands off */
+    bool whole;       /* the whole request was here when it was accepted: reading cannot block */
+    bool lost;        /* found broken within a call of the owner's */
+    bool parked;      /* in front->parked */
+    bool read_some;   /* body bytes were asked for */
+    bool body_over;   /* the end of the body was read, or it broke */
     bool wants_room;
     size_t wants_body;
     size_t record_left;                   /* bytes still to come of the record begun */
@@ -73,7 +73,7 @@ struct front {
     bool accepting;
     bool stopped;        /* for good ... */
     uint64_t stopped_ms; /* ... and since when */
-    bool paused; /* connections_max reached */
+    bool paused;         /* connections_max reached */
     bool closing;
     unsigned handles_open;
     unsigned threads; /* at work */

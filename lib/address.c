@@ -61,8 +61,7 @@ static int listen_tcp(const struct addrinfo *found, const char *text, char error
     if (bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, PG_UNIX_BACKLOG) == 0) return fd;
     int why = errno;
     close(fd);
-    if (why == EADDRINUSE)
-        return fail(error, "%s is in use: stop the process that listens there or choose another port", text);
+    if (why == EADDRINUSE) return fail(error, "%s is in use: stop the process that listens there or choose another port", text);
     return fail(error, "cannot listen at %s: %s", text, strerror(why));
 }
 

@@ -8,8 +8,8 @@
 
 enum {
     POP_COUNT = 128,
-    POP_SECONDS = 10, /* BLMPOP comes back this often, which shows that the connection lives */
-    POP_DEPTH = 2,    /* the next BLMPOP waits at Redis already when one is answered: no round trip between */
+    POP_SECONDS = 10,  /* BLMPOP comes back this often, which shows that the connection lives */
+    POP_DEPTH = 2,     /* the next BLMPOP waits at Redis already when one is answered: no round trip between */
     SILENCE_MS = 6000, /* no answer for so long past its time: the connection is dead */
     CLOSE_MS = 1000,
     HANDLERS_MS = 60000 /* the set of handlers is gone so long after the last heartbeat of any */
@@ -50,8 +50,7 @@ static void on_popped(redisAsyncContext *context, void *answer, void *argument) 
     pop(bus);
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2) return;
     const redisReply *list = reply->element[1];
-    for (size_t i = 0; list->type == REDIS_REPLY_ARRAY && i < list->elements && !bus->closing; i++)
-        dispatch(bus, list->element[i]);
+    for (size_t i = 0; list->type == REDIS_REPLY_ARRAY && i < list->elements && !bus->closing; i++) dispatch(bus, list->element[i]);
 }
 
 static void pop(struct pg_bus *bus) {
@@ -174,7 +173,8 @@ static bool on_refused(void *owner, const char *why) {
     char sentence[320];
     if (!bus->options.events.on_refused || bus->closing || pg_connection_times_up(bus->commands) > 0) return false;
     if (!bus->refused) {
-        snprintf(sentence, sizeof sentence, "Redis answers, but %s (the password belongs into --redis-password-file, a user into the URL)", why);
+        snprintf(sentence, sizeof sentence,
+                 "Redis answers, but %s (the password belongs into --redis-password-file, a user into the URL)", why);
         bus->refused = true;
         bus->options.events.on_refused(bus->options.owner, sentence);
     }
@@ -186,8 +186,7 @@ static void on_heartbeat(uv_timer_t *timer) {
     uint64_t now = pg_clock_ms();
     if (bus->options.events.on_heartbeat) bus->options.events.on_heartbeat(bus->options.owner);
     if (pg_connection_is_up(bus->commands)) {
-        if (now - bus->heartbeat_answered_ms > SILENCE_MS)
-            pg_connection_restart(bus->commands, "it stopped answering");
+        if (now - bus->heartbeat_answered_ms > SILENCE_MS) pg_connection_restart(bus->commands, "it stopped answering");
         else if (bus->scripts_loaded == PG_SCRIPTS) beat(bus);
     }
     if (bus->inbox_refused && pg_connection_is_up(bus->inbox)) pg_connection_restart(bus->inbox, "it refused a command");
@@ -225,8 +224,7 @@ static void on_flush(uv_prepare_t *prepare) {
     flush(prepare->data);
 }
 
-static struct pg_connection *connect_to(struct pg_bus *bus, const char *name, void (*on_up)(void *),
-                                        void (*on_down)(void *)) {
+static struct pg_connection *connect_to(struct pg_bus *bus, const char *name, void (*on_up)(void *), void (*on_down)(void *)) {
     return pg_connection_new(&(struct pg_connection_options){.loop = bus->options.loop,
                                                              .log = bus->options.log,
                                                              .url = &bus->url,

@@ -18,21 +18,21 @@
 struct pg_bus;
 
 enum {
-    PG_BUS_INBOX_MAX = 8192,          /* messages in an inbox; a sender to a full one is told so */
-    PG_BUS_TAKE_MAX = 64,             /* requests taken at once */
-    PG_BUS_ALIVE_MS = 6000,           /* a process counts as dead this long after its last heartbeat */
+    PG_BUS_INBOX_MAX = 8192, /* messages in an inbox; a sender to a full one is told so */
+    PG_BUS_TAKE_MAX = 64,    /* requests taken at once */
+    PG_BUS_ALIVE_MS = 6000,  /* a process counts as dead this long after its last heartbeat */
     PG_BUS_HEARTBEAT_MS = 2000,
     PG_BUS_PENDING_MAX = 64 * 1024 * 1024 /* bytes handed to Redis and not answered yet; beyond it sends are refused */
 };
 
 enum pg_bus_result {
     PG_BUS_OK,
-    PG_BUS_NO_TUNNEL,   /* no client attached it lately */
-    PG_BUS_FULL,        /* too many wait */
-    PG_BUS_GONE,        /* the destination process is dead */
-    PG_BUS_NO_MEMORY,   /* Redis is at its memory limit (-OOM) */
-    PG_BUS_DOWN,        /* no connection, or it broke before the answer: it may or may not have happened */
-    PG_BUS_TAKEN        /* another live instance holds the tunnel */
+    PG_BUS_NO_TUNNEL, /* no client attached it lately */
+    PG_BUS_FULL,      /* too many wait */
+    PG_BUS_GONE,      /* the destination process is dead */
+    PG_BUS_NO_MEMORY, /* Redis is at its memory limit (-OOM) */
+    PG_BUS_DOWN,      /* no connection, or it broke before the answer: it may or may not have happened */
+    PG_BUS_TAKEN      /* another live instance holds the tunnel */
 };
 
 /* All are called with `owner`; a program leaves NULL what it does not need. Bytes are borrowed for the call. */
@@ -70,11 +70,11 @@ struct pg_bus_options {
     uv_loop_t *loop;
     const struct pg_log *log;
     const struct pg_bus_url *url; /* where Redis is */
-    struct pg_id process;     /* this process's id: names its inbox */
-    uint64_t waiting_max;     /* requests that may wait in a tunnel's list (handler) */
-    uint64_t waiting_ms;      /* how long an unread list lives (handler) */
-    bool hears_routes;        /* on_control gets PG_ROUTED when another instance attaches a tunnel (handler) */
-    uint64_t remember_ms;     /* "no client attached it lately": how long a tunnel is remembered (broker) */
+    struct pg_id process;         /* this process's id: names its inbox */
+    uint64_t waiting_max;         /* requests that may wait in a tunnel's list (handler) */
+    uint64_t waiting_ms;          /* how long an unread list lives (handler) */
+    bool hears_routes;            /* on_control gets PG_ROUTED when another instance attaches a tunnel (handler) */
+    uint64_t remember_ms;         /* "no client attached it lately": how long a tunnel is remembered (broker) */
     struct pg_bus_events events;
     void *owner;
 };
@@ -99,8 +99,8 @@ const struct pg_bus_counters *pg_bus_counters(const struct pg_bus *bus);
 /* Handler: queues an OPEN for the tunnel; `frame` is a whole frame and is copied. `again`: it was queued before and may be lost; where
  * requests wait in the tunnel's list it is taken to be one of them still. `exchange` comes back in on_open, once. False (and no
  * on_open) when the bus is down or too much is pending. */
-bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg_id *exchange, bool again,
-                 const uint8_t *frame, size_t length);
+bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg_id *exchange, bool again, const uint8_t *frame,
+                 size_t length);
 
 /* Handler: asks where the tunnel's client is attached now; on_route tells. False when the bus is down. */
 bool pg_bus_find_route(struct pg_bus *bus, const struct pg_id *tunnel);

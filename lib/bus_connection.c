@@ -1,9 +1,9 @@
 #include "bus_connection.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <arpa/inet.h>
 
 enum { READS_PER_TURN = 32, BACKOFF_FIRST_MS = 50, BACKOFF_MAX_MS = 500, CONNECT_TIMEOUT_MS = 2000 };
 
@@ -29,7 +29,7 @@ struct pg_connection {
     uint64_t times_up;
     uint64_t backoff_ms;
     char error[192];
-    bool told; /* the error has been logged since the last success */
+    bool told;        /* the error has been logged since the last success */
     bool refused;     /* AUTH or SELECT failed: the context is being closed */
     unsigned attempt; /* which of a name's addresses is next */
     void (*on_closed)(void *owner);
@@ -334,8 +334,8 @@ const char *pg_connection_error(const struct pg_connection *c) {
     return c->error;
 }
 
-bool pg_connection_command(struct pg_connection *c, redisCallbackFn *callback, void *argument, int count,
-                           const char **words, const size_t *lengths) {
+bool pg_connection_command(struct pg_connection *c, redisCallbackFn *callback, void *argument, int count, const char **words,
+                           const size_t *lengths) {
     if (!c->up) return false;
     return redisAsyncCommandArgv(c->context, callback, argument, count, words, lengths) == REDIS_OK;
 }

@@ -30,18 +30,18 @@ struct pg_bus {
     struct pg_bus_url url;
     struct pg_connection *commands;
     struct pg_connection *inbox;
-    uv_prepare_t flush;    /* runs before the loop waits */
+    uv_prepare_t flush; /* runs before the loop waits */
     uv_timer_t heartbeat;
     struct pg_key inbox_key;
     struct pg_key alive_key;
     char sha[PG_SCRIPTS][PG_SHA_LENGTH + 1];
     unsigned scripts_loaded;
-    bool alive;            /* the alive-key is set: others can reach us */
+    bool alive; /* the alive-key is set: others can reach us */
     bool told_up;
-    bool lost;             /* the commands' connection broke, and the inbox's did not since */
+    bool lost; /* the commands' connection broke, and the inbox's did not since */
     bool closing;
-    bool refused;          /* on_refused was called */
-    bool inbox_refused;    /* an error in the place of messages */
+    bool refused;       /* on_refused was called */
+    bool inbox_refused; /* an error in the place of messages */
     uint64_t pop_answered_ms;
     uint64_t heartbeat_answered_ms;
     struct checked checked[PG_CHECKED_SLOTS];

@@ -29,8 +29,8 @@ static struct pg_batch *add_batch(struct pg_outbox *outbox, enum pg_batch_kind k
     return batch;
 }
 
-bool pg_outbox_add(struct pg_outbox *outbox, enum pg_batch_kind kind, const struct pg_id *to,
-                   const struct pg_id *exchange, const uint8_t *const pieces[3], const size_t lengths[3]) {
+bool pg_outbox_add(struct pg_outbox *outbox, enum pg_batch_kind kind, const struct pg_id *to, const struct pg_id *exchange,
+                   const uint8_t *const pieces[3], const size_t lengths[3]) {
     size_t length = lengths[0] + lengths[1] + lengths[2];
     char *message = malloc(length);
     if (!message) return false;

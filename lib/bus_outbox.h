@@ -28,8 +28,8 @@ struct pg_outbox {
 };
 
 /* Adds a message made of three pieces (each may be empty), copied. `exchange` only for OPEN. False when memory is out. */
-bool pg_outbox_add(struct pg_outbox *outbox, enum pg_batch_kind kind, const struct pg_id *to,
-                   const struct pg_id *exchange, const uint8_t *const pieces[3], const size_t lengths[3]);
+bool pg_outbox_add(struct pg_outbox *outbox, enum pg_batch_kind kind, const struct pg_id *to, const struct pg_id *exchange,
+                   const uint8_t *const pieces[3], const size_t lengths[3]);
 
 /* Takes out the oldest batch, or returns NULL. Free it with pg_batch_free. */
 struct pg_batch *pg_outbox_take(struct pg_outbox *outbox);

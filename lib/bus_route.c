@@ -15,9 +15,9 @@ static void on_took(redisAsyncContext *context, void *answer, void *argument) {
     if (reply && reply->type == REDIS_REPLY_ARRAY) count = reply->elements;
     for (size_t i = 0; i < count && !bus->closing; i++) {
         const redisReply *element = reply->element[i];
-        if (element->type != REDIS_REPLY_STRING || element->len < PG_ENVELOPE + PG_FRAME_HEADER ||
-            element->len > PG_MESSAGE_MAX) {
-            if (bus->options.events.on_garbage) bus->options.events.on_garbage(bus->options.owner, "a request of impossible length");
+        if (element->type != REDIS_REPLY_STRING || element->len < PG_ENVELOPE + PG_FRAME_HEADER || element->len > PG_MESSAGE_MAX) {
+            if (bus->options.events.on_garbage)
+                bus->options.events.on_garbage(bus->options.owner, "a request of impossible length");
             continue;
         }
         bus->counters.messages_received++;

@@ -4,6 +4,7 @@
 
 /* The broker's keys are built inside the scripts: they carry the same hash tag as the declared ones, so they are in the same
  * slot of a cluster. */
+/* clang-format off: it is Lua */
 static const char *const texts[PG_SCRIPTS] = {
     [PG_SCRIPT_OPEN] =
         "if redis.call('EXISTS', KEYS[2]) == 0 then return -1 end\n"
@@ -63,6 +64,7 @@ static const char *const texts[PG_SCRIPTS] = {
         "redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
         "return 1\n",
 };
+/* clang-format on */
 
 const char *pg_script_text(enum pg_script script) {
     return texts[script];

@@ -27,8 +27,7 @@ static void on_opened(struct pg_bus *bus, const struct pg_batch *batch, const re
         if (reply->integer < 0) result = PG_BUS_NO_TUNNEL;
         else taken = (size_t)reply->integer;
         for (size_t i = 0; i < taken && i < batch->count && !bus->closing; i++)
-            if (bus->options.events.on_open)
-                bus->options.events.on_open(bus->options.owner, &batch->exchanges[i], PG_BUS_OK);
+            if (bus->options.events.on_open) bus->options.events.on_open(bus->options.owner, &batch->exchanges[i], PG_BUS_OK);
         if (result == PG_BUS_OK) result = PG_BUS_FULL; /* the rest, if any */
     }
     report_opens(bus, batch, taken, result);
@@ -92,8 +91,7 @@ static void on_alive_known(redisAsyncContext *context, void *answer, void *argum
     if (!dead || !was_alive || bus->closing) return;
     trim_inbox(bus, &call.tunnel, 0); /* it died a moment ago: what it was sent since */
     bus->counters.undelivered++;
-    if (bus->options.events.on_undelivered)
-        bus->options.events.on_undelivered(bus->options.owner, &call.tunnel, PG_BUS_GONE);
+    if (bus->options.events.on_undelivered) bus->options.events.on_undelivered(bus->options.owner, &call.tunnel, PG_BUS_GONE);
 }
 
 /* Where it cannot be asked, it counts as alive: nothing must wait for an answer that does not come. */
@@ -202,8 +200,8 @@ static bool may_send(const struct pg_bus *bus) {
     return pg_bus_is_up(bus) && bus->outbox.bytes + bus->unanswered < PG_BUS_PENDING_MAX;
 }
 
-bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg_id *exchange, bool again,
-                 const uint8_t *frame, size_t length) {
+bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg_id *exchange, bool again, const uint8_t *frame,
+                 size_t length) {
     uint8_t envelope[PG_ENVELOPE];
     if (!may_send(bus)) return false;
     pg_envelope_put(envelope, &(struct pg_envelope){.tunnel = *tunnel});

@@ -8,13 +8,13 @@
 #include "ring.h"
 
 struct pg_outflow {
-    struct pg_ring kept;   /* bytes [acked, acked + kept.length) */
-    uint64_t acked;        /* the other end has passed on all before this */
-    uint64_t sent;         /* next offset to send */
-    uint64_t top;          /* beyond the last byte that was ever sent: `sent` goes back when something is sent again */
-    bool ended;            /* the last byte is in: the stream is acked + kept.length long */
+    struct pg_ring kept; /* bytes [acked, acked + kept.length) */
+    uint64_t acked;      /* the other end has passed on all before this */
+    uint64_t sent;       /* next offset to send */
+    uint64_t top;        /* beyond the last byte that was ever sent: `sent` goes back when something is sent again */
+    bool ended;          /* the last byte is in: the stream is acked + kept.length long */
     bool end_sent;
-    bool end_told;         /* it was sent before, perhaps in vain */
+    bool end_told; /* it was sent before, perhaps in vain */
 };
 
 /* What a sender begins with where the receiver takes `window`. */
@@ -52,18 +52,18 @@ bool pg_outflow_rewind(struct pg_outflow *out, uint64_t received, bool end_seen)
 bool pg_outflow_done(const struct pg_outflow *out);
 
 struct pg_inflow {
-    struct pg_ring held;   /* bytes [passed, passed + held.length) */
-    uint64_t passed;       /* passed on to whoever reads */
-    uint64_t told;         /* the last acknowledgement that was sent */
-    bool ended;            /* the end was taken: the stream is passed + held.length long */
-    bool wide;             /* the sender has had more than a quarter of the window under way */
+    struct pg_ring held; /* bytes [passed, passed + held.length) */
+    uint64_t passed;     /* passed on to whoever reads */
+    uint64_t told;       /* the last acknowledgement that was sent */
+    bool ended;          /* the end was taken: the stream is passed + held.length long */
+    bool wide;           /* the sender has had more than a quarter of the window under way */
 };
 
 enum pg_inflow_result {
     PG_INFLOW_TAKEN,
-    PG_INFLOW_KNOWN,  /* all of it was here before */
-    PG_INFLOW_GAP,    /* it begins beyond what is here: something is missing */
-    PG_INFLOW_ERROR   /* beyond the window, beyond the end, another end, or no memory */
+    PG_INFLOW_KNOWN, /* all of it was here before */
+    PG_INFLOW_GAP,   /* it begins beyond what is here: something is missing */
+    PG_INFLOW_ERROR  /* beyond the window, beyond the end, another end, or no memory */
 };
 
 void pg_inflow_init(struct pg_inflow *in, size_t window);

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 enum {
-    PG_HEAP_KEPT = 4 * 1024 * 1024,       /* bytes: what a few wide streams have under way */
+    PG_HEAP_KEPT = 4 * 1024 * 1024,      /* bytes: what a few wide streams have under way */
     PG_HEAP_SPARE_MAX = 6 * 1024 * 1024, /* bytes that are resident and free: more is given back */
     PG_HEAP_SPARE_MORE = 2 * 1024 * 1024 /* more bytes than could not be given back before: it is tried again */
 };

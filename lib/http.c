@@ -43,9 +43,16 @@ bool pg_http_name_is(const struct pg_field *field, const char *lower) {
 }
 
 bool pg_http_is_hop_by_hop(const struct pg_field *field) {
-    static const char *const names[] = {
-        "connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization",
-        "te",         "trailer",    "transfer-encoding", "upgrade",           "expect"};
+    static const char *const names[] = {"connection",
+                                        "keep-alive",
+                                        "proxy-connection",
+                                        "proxy-authenticate",
+                                        "proxy-authorization",
+                                        "te",
+                                        "trailer",
+                                        "transfer-encoding",
+                                        "upgrade",
+                                        "expect"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (pg_http_name_is(field, names[i])) return true;
     return false;
@@ -85,8 +92,7 @@ bool pg_http_list_names(const char *list, size_t list_length, const struct pg_fi
 /* Content-Length and Host frame and route the message: a Connection field cannot take them away (request smuggling). The
  * Connection fields themselves are still needed; they go last. */
 static bool stays(const struct pg_field *field) {
-    return pg_http_name_is(field, "content-length") || pg_http_name_is(field, "host") ||
-           pg_http_name_is(field, "connection");
+    return pg_http_name_is(field, "content-length") || pg_http_name_is(field, "host") || pg_http_name_is(field, "connection");
 }
 
 static void mark(struct pg_field *fields, size_t count, const char *member, size_t length) {

@@ -8,7 +8,7 @@
 
 enum {
     PG_ID_SIZE = 16,
-    PG_ID_HEX = 32,  /* hexadecimal digits, without a NUL */
+    PG_ID_HEX = 32,   /* hexadecimal digits, without a NUL */
     PG_UUID_TEXT = 36 /* 8-4-4-4-12, without a NUL */
 };
 

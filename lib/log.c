@@ -89,9 +89,9 @@ static void add_field(char *to, const struct pg_log_field *field) {
 static void write_text(const struct pg_log *log, const struct line *line) {
     char bytes[LINE_SIZE], fields[FIELDS_SIZE] = "";
     for (size_t i = 0; i < line->fields_count; i++) add_field(fields + strlen(fields), &line->fields[i]);
-    int length = snprintf(bytes, sizeof bytes, "%s %s %s: %s%s%s%s%s%s%s%s\n", line->when, line->level, log->program,
-                          line->message, fields, *line->tunnel ? " tunnel=" : "", line->tunnel,
-                          *line->exchange ? " exchange=" : "", line->exchange, *line->peer ? " peer=" : "", line->peer);
+    int length = snprintf(bytes, sizeof bytes, "%s %s %s: %s%s%s%s%s%s%s%s\n", line->when, line->level, log->program, line->message,
+                          fields, *line->tunnel ? " tunnel=" : "", line->tunnel, *line->exchange ? " exchange=" : "",
+                          line->exchange, *line->peer ? " peer=" : "", line->peer);
     if (length > 0 && (size_t)length < sizeof bytes) write_line(bytes, (size_t)length);
 }
 
@@ -118,8 +118,7 @@ static void clean(char *text) {
     }
 }
 
-void pg_log(const struct pg_log *log, enum pg_log_level level, const struct pg_log_about *about, const char *format,
-            ...) {
+void pg_log(const struct pg_log *log, enum pg_log_level level, const struct pg_log_about *about, const char *format, ...) {
     if (level > log->level) return;
     struct line line = {.level = level_names[level]};
     va_list arguments;

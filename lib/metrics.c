@@ -49,7 +49,6 @@ void pg_metrics_counter_head(struct pg_text *to, const char *name, const char *h
     heading(to, name, help, "counter");
 }
 
-void pg_metrics_counter_line(struct pg_text *to, const char *name, const char *label, const char *label_value,
-                             uint64_t value) {
+void pg_metrics_counter_line(struct pg_text *to, const char *name, const char *label, const char *label_value, uint64_t value) {
     pg_text_add(to, "%s{%s=\"%s\"} %" PRIu64 "\n", name, label, label_value, value);
 }

@@ -25,7 +25,6 @@ void pg_metrics_histogram(struct pg_text *to, const char *name, const char *help
 
 /* A counter with one label: the heading once, then a line per value of the label. */
 void pg_metrics_counter_head(struct pg_text *to, const char *name, const char *help);
-void pg_metrics_counter_line(struct pg_text *to, const char *name, const char *label, const char *label_value,
-                             uint64_t value);
+void pg_metrics_counter_line(struct pg_text *to, const char *name, const char *label, const char *label_value, uint64_t value);
 
 #endif

@@ -19,12 +19,9 @@ enum { CODE_HELP = 256, CODE_VERSION, CODE_FIRST }; /* what getopt_long returns;
 
 /* Their values are in struct pg_options_found. */
 static const struct pg_option common[] = {
-    {.name = "config", .kind = PG_OPTION_TEXT, .argument = "FILE",
-     .help = "more options, in lines like: log-level = debug"},
-    {.name = "log-level", .kind = PG_OPTION_TEXT, .argument = "LEVEL",
-     .help = "error, warn, info or debug (info)"},
-    {.name = "log-format", .kind = PG_OPTION_TEXT, .argument = "FORMAT",
-     .help = "text or json (text)"},
+    {.name = "config", .kind = PG_OPTION_TEXT, .argument = "FILE", .help = "more options, in lines like: log-level = debug"},
+    {.name = "log-level", .kind = PG_OPTION_TEXT, .argument = "LEVEL", .help = "error, warn, info or debug (info)"},
+    {.name = "log-format", .kind = PG_OPTION_TEXT, .argument = "FORMAT", .help = "text or json (text)"},
 };
 enum { COMMON = sizeof common / sizeof *common };
 
@@ -61,8 +58,7 @@ static void variable_name(const struct pg_option *option, char to[VARIABLE_MAX])
         return;
     }
     int length = snprintf(to, VARIABLE_MAX, "PIPEGATE_%s", option->name);
-    for (int i = 0; i < length && i < VARIABLE_MAX; i++)
-        to[i] = to[i] == '-' ? '_' : (char)toupper((unsigned char)to[i]);
+    for (int i = 0; i < length && i < VARIABLE_MAX; i++) to[i] = to[i] == '-' ? '_' : (char)toupper((unsigned char)to[i]);
 }
 
 /* Where an option's value stood: "--port", "PIPEGATE_PORT" or "FILE line 3: port". */
@@ -184,8 +180,7 @@ static int load_config(const struct pg_options *options) {
     ssize_t got = -1;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0)
-        while (length <= PG_CONFIG_MAX && (got = read(fd, text + length, PG_CONFIG_MAX + 1 - length)) > 0)
-            length += (size_t)got;
+        while (length <= PG_CONFIG_MAX && (got = read(fd, text + length, PG_CONFIG_MAX + 1 - length)) > 0) length += (size_t)got;
     int why = errno;
     if (fd >= 0) close(fd);
     if (fd < 0 || got < 0) return pg_options_error(options, "--config %s cannot be read: %s", path, strerror(why));

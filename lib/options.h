@@ -10,15 +10,15 @@
 #include <stdint.h>
 
 enum pg_option_kind {
-    PG_OPTION_FLAG,     /* bool; no argument; in the environment 1/true/yes or 0/false/no */
-    PG_OPTION_TEXT,     /* const char *: borrowed from argv, the environment, or the file's text, which is kept */
-    PG_OPTION_COUNT,    /* uint64_t */
-    PG_OPTION_SIZE,     /* uint64_t, bytes */
-    PG_OPTION_DURATION  /* uint64_t, ms */
+    PG_OPTION_FLAG,    /* bool; no argument; in the environment 1/true/yes or 0/false/no */
+    PG_OPTION_TEXT,    /* const char *: borrowed from argv, the environment, or the file's text, which is kept */
+    PG_OPTION_COUNT,   /* uint64_t */
+    PG_OPTION_SIZE,    /* uint64_t, bytes */
+    PG_OPTION_DURATION /* uint64_t, ms */
 };
 
 struct pg_option {
-    const char *name;     /* without dashes: "first-byte-timeout"; the variable is PIPEGATE_FIRST_BYTE_TIMEOUT */
+    const char *name; /* without dashes: "first-byte-timeout"; the variable is PIPEGATE_FIRST_BYTE_TIMEOUT */
     enum pg_option_kind kind;
     void *value;          /* of the kind's type, holding the default */
     const char *argument; /* for --help: "PATH"; NULL for a flag */
@@ -36,7 +36,7 @@ struct pg_options {
     const struct pg_option *table;
     size_t count;
     bool file_is_shared; /* the file may have settings that are not ours: it is another command's of the same program */
-    struct pg_log *log; /* receives --log-level and --log-format, which every program has as it has --config */
+    struct pg_log *log;  /* receives --log-level and --log-format, which every program has as it has --config */
     struct pg_options_found *found;
 };
 
@@ -54,8 +54,8 @@ struct pg_options_found {
     const char *config, *log_level, *log_format; /* what all programs have; NULL where not given */
     struct {
         enum pg_options_place place;
-        unsigned line; /* of the file */
-    } from[PG_OPTIONS_MAX]; /* where each option's value stood */
+        unsigned line;            /* of the file */
+    } from[PG_OPTIONS_MAX];       /* where each option's value stood */
     char text[PG_CONFIG_MAX + 2]; /* of the file; a byte too many, and the NUL */
 };
 

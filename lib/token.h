@@ -5,7 +5,7 @@
 #include "id.h"
 
 enum {
-    PG_SECRET_MIN = 16,  /* bytes; shorter ones are refused at start */
+    PG_SECRET_MIN = 16, /* bytes; shorter ones are refused at start */
     PG_SECRET_MAX = 4096,
     PG_TOKEN_MAX = 4096 /* longer ones are refused unread */
 };

@@ -10,8 +10,7 @@ struct unit {
     uint64_t factor;
 };
 
-static const struct unit durations[] = {{"", 1000},        {"ms", 1},           {"s", 1000},
-                                        {"m", 60 * 1000},  {"h", 3600 * 1000},  {"d", 86400000}};
+static const struct unit durations[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 3600 * 1000}, {"d", 86400000}};
 static const struct unit sizes[] = {{"", 1}, {"k", 1024}, {"m", 1024 * 1024}, {"g", 1024 * 1024 * 1024}};
 static const struct unit counts[] = {{"", 1}};
 

@@ -45,8 +45,10 @@ static bool make_way(const struct sockaddr_un *address, char error[PG_UNIX_ERROR
     if (!S_ISSOCK(status.st_mode))
         snprintf(error, PG_UNIX_ERROR_MAX, "%s exists and is no socket: remove it or name another path", path);
     else if (somebody_listens(path))
-        snprintf(error, PG_UNIX_ERROR_MAX,
-                 "%s is in use: stop the process that listens there or name another path (--socket, --listen: or give --share to both)", path);
+        snprintf(
+            error, PG_UNIX_ERROR_MAX,
+            "%s is in use: stop the process that listens there or name another path (--socket, --listen: or give --share to both)",
+            path);
     else if (unlink(path) != 0)
         snprintf(error, PG_UNIX_ERROR_MAX, "the stale socket %s cannot be removed: %s", path, strerror(errno));
     return !*error;

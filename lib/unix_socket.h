@@ -5,11 +5,7 @@
 #include <stdbool.h>
 #include <sys/un.h>
 
-enum {
-    PG_UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1,
-    PG_UNIX_ERROR_MAX = 320,
-    PG_UNIX_BACKLOG = 4096
-};
+enum { PG_UNIX_PATH_MAX = sizeof((struct sockaddr_un *)0)->sun_path - 1, PG_UNIX_ERROR_MAX = 320, PG_UNIX_BACKLOG = 4096 };
 
 /* Makes a listening socket at `path`: non-blocking, close-on-exec, with mode 0660 from the first moment (neither FastCGI nor the
  * broker's side of a web server has a login of its own). The file of a socket that nobody listens on is replaced. Returns the

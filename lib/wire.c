@@ -23,7 +23,7 @@ static const struct type_rule rules[] = {
     [PG_OPEN] = {PG_END | PG_CHUNKED, OPEN_FIXED + 2, PG_DATA_MAX, true, true, false},
     [PG_HEAD] = {PG_END, HEAD_FIXED, PG_DATA_MAX, true, true, false},
     [PG_DATA] = {PG_END, 0, PG_DATA_MAX, true, true, true},
-    [PG_ACK] = {0, PG_ACK_ENTRY, (size_t)PG_ACK_ENTRY * PG_ACK_MAX, false, true, false},
+    [PG_ACK] = {0, PG_ACK_ENTRY, (size_t)PG_ACK_ENTRY *PG_ACK_MAX, false, true, false},
     [PG_RESUME] = {PG_ANSWER | PG_UNKNOWN | PG_HEAD_SEEN | PG_END_SEEN, PG_ID_SIZE, PG_ID_SIZE, true, true, true},
     [PG_RESET] = {0, RESET_FIXED, RESET_FIXED + PG_REASON_MAX, true, true, false},
 };
@@ -181,8 +181,7 @@ size_t pg_fields_size(const struct pg_field *fields, size_t count) {
 }
 
 size_t pg_open_size(const struct pg_open *open, const struct pg_field *fields, size_t count) {
-    return OPEN_FIXED + open->method_length + open->target_length + open->visitor_length +
-           pg_fields_size(fields, count);
+    return OPEN_FIXED + open->method_length + open->target_length + open->visitor_length + pg_fields_size(fields, count);
 }
 
 size_t pg_head_size(const struct pg_field *fields, size_t count) {

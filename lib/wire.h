@@ -10,14 +10,14 @@ enum {
     PG_FRAME_HEADER = 48,
     PG_FRAME_MAX = 65360,
     PG_DATA_MAX = PG_FRAME_MAX - PG_FRAME_HEADER,
-    PG_HEAD_MAX = 49152,  /* request head, response head */
-    PG_WINDOW = 1048576,  /* unacknowledged bytes per exchange and direction that a receiver takes */
+    PG_HEAD_MAX = 49152,             /* request head, response head */
+    PG_WINDOW = 1048576,             /* unacknowledged bytes per exchange and direction that a receiver takes */
     PG_WINDOW_FIRST = PG_WINDOW / 4, /* what a sender begins with: pg_flow_first */
-    PG_WIDE_MAX = 16,     /* streams of a process that may have sent more */
+    PG_WIDE_MAX = 16,                /* streams of a process that may have sent more */
     PG_ACK_ENTRY = 32,
-    PG_ACK_MAX = 1024,    /* entries in a frame */
-    PG_REASON_MAX = 512,  /* bytes of a RESET's sentence */
-    PG_URL_MAX = 2048,    /* bytes of ATTACHED's public URL */
+    PG_ACK_MAX = 1024,   /* entries in a frame */
+    PG_REASON_MAX = 512, /* bytes of a RESET's sentence */
+    PG_URL_MAX = 2048,   /* bytes of ATTACHED's public URL */
     PG_ENVELOPE = 40,
     PG_MESSAGE_MAX = PG_ENVELOPE + PG_FRAME_MAX,
     PG_CONTROL = 26
@@ -25,26 +25,9 @@ enum {
 
 #define PG_LENGTH_UNKNOWN UINT64_MAX
 
-enum pg_type {
-    PG_ATTACHED = 1,
-    PG_GOAWAY,
-    PG_RESYNC,
-    PG_OPEN,
-    PG_HEAD,
-    PG_DATA,
-    PG_ACK,
-    PG_RESUME,
-    PG_RESET
-};
+enum pg_type { PG_ATTACHED = 1, PG_GOAWAY, PG_RESYNC, PG_OPEN, PG_HEAD, PG_DATA, PG_ACK, PG_RESUME, PG_RESET };
 
-enum pg_flag {
-    PG_END = 0x01,
-    PG_CHUNKED = 0x02,
-    PG_ANSWER = 0x04,
-    PG_UNKNOWN = 0x08,
-    PG_HEAD_SEEN = 0x10,
-    PG_END_SEEN = 0x20
-};
+enum pg_flag { PG_END = 0x01, PG_CHUNKED = 0x02, PG_ANSWER = 0x04, PG_UNKNOWN = 0x08, PG_HEAD_SEEN = 0x10, PG_END_SEEN = 0x20 };
 
 enum pg_reason {
     PG_REFUSED = 1,
@@ -135,8 +118,8 @@ struct pg_envelope {
 
 /* A session's number tells which instance it is of and which of that instance's sessions are newer (WIRE.md, Sessions). */
 uint64_t pg_session_make(const struct pg_id *instance, uint32_t attempt);
-uint32_t pg_session_life(uint64_t session);               /* of the instance; equal for all its sessions; never 0 */
-uint32_t pg_instance_life(const struct pg_id *instance);  /* the same, from the instance itself */
+uint32_t pg_session_life(uint64_t session);              /* of the instance; equal for all its sessions; never 0 */
+uint32_t pg_instance_life(const struct pg_id *instance); /* the same, from the instance itself */
 /* Both of one instance, and `a` attached before `b`? */
 bool pg_session_is_older(uint64_t a, uint64_t b);
 

@@ -32,12 +32,10 @@ static void put_bus(struct pg_text *to, const struct pg_bus *bus) {
     static const struct pg_bus_counters none;
     const struct pg_bus_counters *counters = bus ? pg_bus_counters(bus) : &none;
     pg_metrics_gauge(to, "pipegate_broker_bus_up", "Whether Redis can be reached.", bus && pg_bus_is_up(bus));
-    pg_metrics_counter(to, "pipegate_broker_bus_reconnects_total", "Times Redis was lost and found again.",
-                       counters->reconnects);
+    pg_metrics_counter(to, "pipegate_broker_bus_reconnects_total", "Times Redis was lost and found again.", counters->reconnects);
     pg_metrics_counter_head(to, "pipegate_broker_bus_messages_total", "Messages sent to and received from Redis.");
     pg_metrics_counter_line(to, "pipegate_broker_bus_messages_total", "direction", "sent", counters->messages_sent);
-    pg_metrics_counter_line(to, "pipegate_broker_bus_messages_total", "direction", "received",
-                            counters->messages_received);
+    pg_metrics_counter_line(to, "pipegate_broker_bus_messages_total", "direction", "received", counters->messages_received);
     pg_metrics_counter_head(to, "pipegate_broker_bus_bytes_total", "Bytes of these messages.");
     pg_metrics_counter_line(to, "pipegate_broker_bus_bytes_total", "direction", "sent", counters->bytes_sent);
     pg_metrics_counter_line(to, "pipegate_broker_bus_bytes_total", "direction", "received", counters->bytes_received);
@@ -49,13 +47,12 @@ static void put_traffic(struct pg_text *to, const struct counters *counters) {
     pg_metrics_counter(to, "pipegate_broker_requests_total", "Requests given to clients.", counters->requests);
     pg_metrics_counter_head(to, "pipegate_broker_frames_total", "Frames on the clients' WebSockets.");
     pg_metrics_counter_line(to, "pipegate_broker_frames_total", "direction", "to_client", counters->frames_to_client);
-    pg_metrics_counter_line(to, "pipegate_broker_frames_total", "direction", "from_client",
-                            counters->frames_from_client);
+    pg_metrics_counter_line(to, "pipegate_broker_frames_total", "direction", "from_client", counters->frames_from_client);
     pg_metrics_counter_head(to, "pipegate_broker_bytes_total", "Bytes of these frames.");
     pg_metrics_counter_line(to, "pipegate_broker_bytes_total", "direction", "to_client", counters->bytes_to_client);
     pg_metrics_counter_line(to, "pipegate_broker_bytes_total", "direction", "from_client", counters->bytes_from_client);
-    pg_metrics_counter(to, "pipegate_broker_stalls_total",
-                       "Times a client was not read because too much waited for Redis.", counters->stalls);
+    pg_metrics_counter(to, "pipegate_broker_stalls_total", "Times a client was not read because too much waited for Redis.",
+                       counters->stalls);
 }
 
 static void put_losses(struct pg_text *to, const struct counters *counters) {
@@ -64,8 +61,7 @@ static void put_losses(struct pg_text *to, const struct counters *counters) {
                                                       [DROP_MALFORMED] = "malformed",
                                                       [DROP_BUS_DOWN] = "bus_down",
                                                       [DROP_UNDELIVERED] = "undelivered"};
-    pg_metrics_counter_head(to, "pipegate_broker_dropped_total",
-                            "Frames (undelivered: pushes of them) that were dropped.");
+    pg_metrics_counter_head(to, "pipegate_broker_dropped_total", "Frames (undelivered: pushes of them) that were dropped.");
     for (int i = 0; i < DROP_REASONS; i++)
         pg_metrics_counter_line(to, "pipegate_broker_dropped_total", "reason", reasons[i], counters->dropped[i]);
     pg_metrics_counter_head(to, "pipegate_broker_clients_dropped_total", "Clients that the broker cut off.");
@@ -85,12 +81,10 @@ static void put_metrics(const struct broker *broker, struct pg_text *to) {
                     "pipegate_broker_build_info{version=\"" PG_VERSION "\"} 1\n");
     pg_metrics_gauge(to, "pipegate_broker_clients", "Clients that are connected.", broker->sessions);
     pg_metrics_gauge(to, "pipegate_broker_clients_limit", "How many there may be.", broker->max_clients);
-    pg_metrics_gauge(to, "pipegate_broker_connections", "Connections of any kind.",
-                     websocket_server_count(broker->server));
+    pg_metrics_gauge(to, "pipegate_broker_connections", "Connections of any kind.", websocket_server_count(broker->server));
     pg_metrics_counter_head(to, "pipegate_broker_attaches_total", "Attempts to attach, by outcome.");
     for (int i = 0; i < ATTACH_OUTCOMES; i++)
-        pg_metrics_counter_line(to, "pipegate_broker_attaches_total", "outcome", outcomes[i],
-                                broker->counters.attaches[i]);
+        pg_metrics_counter_line(to, "pipegate_broker_attaches_total", "outcome", outcomes[i], broker->counters.attaches[i]);
     put_traffic(to, &broker->counters);
     put_losses(to, &broker->counters);
     put_bus(to, broker->bus);

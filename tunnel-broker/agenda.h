@@ -7,7 +7,7 @@
 #include <uv.h>
 
 /* The struct of `type` whose `member` is at `pointer`. */
-#define AGENDA_OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define AGENDA_OWNER(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 struct agenda_queue;
 

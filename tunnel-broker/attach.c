@@ -17,8 +17,7 @@ static void leave_line(struct broker *broker, struct session *session) {
 static void advance(struct broker *broker) {
     while (broker->line.first && broker->line.asked < ATTACH_AT_ONCE) {
         struct session *session = broker->line.first;
-        if (!pg_bus_attach(broker->bus, &session->tunnel->id, &session->instance, session->id))
-            return; /* on_state tells */
+        if (!pg_bus_attach(broker->bus, &session->tunnel->id, &session->instance, session->id)) return; /* on_state tells */
         leave_line(broker, session);
         session->state = ATTACH_ASKED;
         broker->line.asked++;
@@ -65,8 +64,8 @@ void attach_on_retry(void *owner, struct agenda_entry *entry) {
 
 /* --- somebody else has it, or had it --- */
 
-static void tell(struct broker *broker, const struct pg_id *process, enum pg_control_kind kind,
-                 const struct pg_id *tunnel, uint64_t session) {
+static void tell(struct broker *broker, const struct pg_id *process, enum pg_control_kind kind, const struct pg_id *tunnel,
+                 uint64_t session) {
     const struct pg_control control = {.kind = kind, .tunnel = *tunnel, .session = session};
     if (pg_id_equal(process, &broker->process)) attach_on_control(broker, &control);
     else pg_bus_send_control(broker->bus, process, &control); /* lost with Redis: asking again repeats it */
@@ -93,8 +92,7 @@ void attach_on_control(void *owner, const struct pg_control *control) {
     }
 }
 
-static void refused(struct broker *broker, struct session *session, const struct pg_id *holder,
-                    uint64_t holder_session) {
+static void refused(struct broker *broker, struct session *session, const struct pg_id *holder, uint64_t holder_session) {
     uint64_t now = pg_clock_ms();
     if (session->taken_since_ms == 0) session->taken_since_ms = now;
     if (now - session->taken_since_ms >= ATTACH_PATIENCE_MS) {

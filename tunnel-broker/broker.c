@@ -126,10 +126,11 @@ static void announce(const struct broker *broker) {
     const struct config *config = broker->config;
     const struct listener *listeners = broker->listeners;
     pg_log(broker->log, PG_LOG_INFO, NULL, "clients attach at %s", listeners[BROKER_CLIENTS].name);
-    if (listeners[BROKER_ADMIN].fd >= 0) pg_log(broker->log, PG_LOG_INFO, NULL, "health and metrics at %s", listeners[BROKER_ADMIN].name);
+    if (listeners[BROKER_ADMIN].fd >= 0)
+        pg_log(broker->log, PG_LOG_INFO, NULL, "health and metrics at %s", listeners[BROKER_ADMIN].name);
     if (broker->max_clients < config->max_clients)
-        pg_log(broker->log, PG_LOG_INFO, NULL, "room for %" PRIu64 " clients: for more, raise the limit of open files (LimitNOFILE)",
-               broker->max_clients);
+        pg_log(broker->log, PG_LOG_INFO, NULL,
+               "room for %" PRIu64 " clients: for more, raise the limit of open files (LimitNOFILE)", broker->max_clients);
     if (config->open) pg_log(broker->log, PG_LOG_WARN, NULL, "--open: anyone who reaches this broker may attach any tunnel");
 }
 
@@ -320,8 +321,7 @@ static void start_signals(struct broker *broker) {
 
 static bool start(struct broker *broker) {
     const struct config *config = broker->config;
-    bool good = start_server(broker) &&
-                listen_at(broker, BROKER_CLIENTS, config->listen, config->sockets > BROKER_CLIENTS) &&
+    bool good = start_server(broker) && listen_at(broker, BROKER_CLIENTS, config->listen, config->sockets > BROKER_CLIENTS) &&
                 listen_at(broker, BROKER_ADMIN, config->admin, config->sockets > BROKER_ADMIN) && start_bus(broker);
     if (!good) return false;
     /* Not before Redis has let us in: others may serve the same socket, and better. But clients need not wait for one that is away. */
@@ -338,10 +338,8 @@ static void close_all(struct broker *broker) {
     sigaddset(&late, SIGTERM);
     sigaddset(&late, SIGINT);
     sigprocmask(SIG_BLOCK, &late, NULL);
-    for (int i = 0; i < BROKER_LISTENERS; i++)
-        listener_close(&broker->listeners[i]);
-    for (int i = 0; i < 2; i++)
-        uv_close((uv_handle_t *)&broker->signals[i], NULL);
+    for (int i = 0; i < BROKER_LISTENERS; i++) listener_close(&broker->listeners[i]);
+    for (int i = 0; i < 2; i++) uv_close((uv_handle_t *)&broker->signals[i], NULL);
     uv_close((uv_handle_t *)&broker->deadline, NULL);
     pg_watchdog_close(&broker->watchdog);
     agenda_close(&broker->agenda);
@@ -363,8 +361,7 @@ int broker_run(const struct config *config, const struct pg_log *log) {
     broker->log = log;
     broker->process = pg_id_random();
     broker->started_ms = pg_clock_unix_ms();
-    for (int i = 0; i < BROKER_LISTENERS; i++)
-        broker->listeners[i].fd = -1;
+    for (int i = 0; i < BROKER_LISTENERS; i++) broker->listeners[i].fd = -1;
     limit_descriptors(broker);
     start_signals(broker);
     start_agenda(broker);

@@ -32,7 +32,7 @@ struct broker {
     uint64_t started_ms; /* Unix time */
     size_t sessions;
     struct pg_heap_spare spare;
-    bool settled; /* a client has come: what only the start needs was given back */
+    bool settled;         /* a client has come: what only the start needs was given back */
     uint64_t max_clients; /* as many as there may be descriptors for */
     uv_signal_t signals[2];
     uv_timer_t deadline; /* of the drain, and of the beginning */

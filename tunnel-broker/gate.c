@@ -44,8 +44,7 @@ struct gate_verdict gate_judge(const struct pg_secret *secret, const struct gate
     if (strcmp(request->version, "13") != 0 || !*request->key || strlen(request->key) > KEY_MAX)
         return refuse(verdict, GATE_BAD_REQUEST, "this is no WebSocket handshake of version 13");
     if (!lists(request->protocols, GATE_SUBPROTOCOL))
-        return refuse(verdict, GATE_BAD_REQUEST,
-                      "the subprotocol must be " GATE_SUBPROTOCOL ": is the client up to date?");
+        return refuse(verdict, GATE_BAD_REQUEST, "the subprotocol must be " GATE_SUBPROTOCOL ": is the client up to date?");
     if (!pg_id_parse_hex(request->instance, strlen(request->instance), &verdict.instance))
         return refuse(verdict, GATE_BAD_REQUEST, "the X-Pipegate-Instance field is not 32 hexadecimal digits");
     uint64_t attempt = 0;

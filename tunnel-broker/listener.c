@@ -23,8 +23,7 @@ static void name_it(struct listener *listener) {
         snprintf(listener->name, sizeof listener->name, "unix:%s", ((struct sockaddr_un *)&address)->sun_path);
         return;
     }
-    getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port,
-                NI_NUMERICHOST | NI_NUMERICSERV);
+    getnameinfo((struct sockaddr *)&address, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
     snprintf(listener->name, sizeof listener->name, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
@@ -75,8 +74,7 @@ static int open_socket(struct listener *listener, const struct listener_options 
 }
 
 bool listener_open(struct listener *listener, const struct listener_options *options, char error[LISTENER_ERROR_MAX]) {
-    *listener = (struct listener){
-        .share.door = -1, .log = options->log, .on_accept = options->on_accept, .owner = options->owner};
+    *listener = (struct listener){.share.door = -1, .log = options->log, .on_accept = options->on_accept, .owner = options->owner};
     listener->fd = open_socket(listener, options, error);
     if (listener->fd < 0) return false;
     name_it(listener);

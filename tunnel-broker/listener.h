@@ -9,8 +9,8 @@ enum { LISTENER_ERROR_MAX = PG_ADDRESS_ERROR_MAX, LISTENER_PATH = PG_UNIX_PATH_M
 
 struct listener {
     uv_poll_t poll;
-    uv_timer_t pause;         /* no more descriptors: waits before it accepts again */
-    int fd;                   /* -1: closed */
+    uv_timer_t pause; /* no more descriptors: waits before it accepts again */
+    int fd;           /* -1: closed */
     bool is_unix;
     char path[LISTENER_PATH]; /* of a Unix socket that we made for ourselves, else "" */
     struct pg_share share;    /* closed where the socket is not shared */
@@ -24,7 +24,7 @@ struct listener_options {
     uv_loop_t *loop;
     const struct pg_log *log;
     const char *address; /* HOST:PORT, [IPV6]:PORT or unix:PATH; NULL: `fd` is the socket */
-    bool share; /* a unix:PATH that several brokers serve */
+    bool share;          /* a unix:PATH that several brokers serve */
     int fd;
     void (*on_accept)(void *owner, struct listener *listener, int fd);
     void *owner;

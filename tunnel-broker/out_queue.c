@@ -62,6 +62,5 @@ void out_queue_drop_first(struct out_queue *queue) {
 }
 
 void out_queue_clear(struct out_queue *queue) {
-    while (queue->chunks)
-        out_queue_drop_first(queue);
+    while (queue->chunks) out_queue_drop_first(queue);
 }

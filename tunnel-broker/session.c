@@ -34,8 +34,7 @@ static void log_session(const struct session *session, enum pg_log_level level, 
 /* Who counts these lines, and "client attached", knows who is attached: one that never was does not count. */
 static void log_end(const struct session *session, enum pg_log_level level, const char *why) {
     const struct pg_log_about about = {.tunnel = &session->tunnel->id, .peer = session->peer};
-    pg_log(session->broker->log, level, &about, "%s: %s", session->announced ? "client detached" : "client not attached",
-           why);
+    pg_log(session->broker->log, level, &about, "%s: %s", session->announced ? "client detached" : "client not attached", why);
 }
 
 static void end_because(struct session *session, enum session_end why, const char *detail);
@@ -46,8 +45,7 @@ static void end_because(struct session *session, enum session_end why, const cha
 static void end_older(struct session *newest) {
     struct session *session, *next;
     DL_FOREACH_SAFE(newest->tunnel->sessions, session, next) {
-        if (session != newest && pg_id_equal(&session->instance, &newest->instance))
-            session_end(session, SESSION_REPLACED);
+        if (session != newest && pg_id_equal(&session->instance, &newest->instance)) session_end(session, SESSION_REPLACED);
     }
 }
 
@@ -58,8 +56,7 @@ static uint64_t session_id(const struct gate_verdict *verdict) {
     return pg_session_make(&verdict->instance, attempt);
 }
 
-struct session *session_new(struct broker *broker, struct websocket *socket, const struct gate_verdict *verdict,
-                            const char *peer) {
+struct session *session_new(struct broker *broker, struct websocket *socket, const struct gate_verdict *verdict, const char *peer) {
     struct session *session = calloc(1, sizeof *session);
     struct tunnel *tunnel = session ? tunnel_get(broker, &verdict->tunnel) : NULL;
     if (!tunnel) {
@@ -160,11 +157,8 @@ static void send_attached(struct session *session) {
     struct pg_text url = pg_text_in(url_text, sizeof url_text);
     const char *template = session->broker->config->public_url;
     if (template) put_url(template, &session->tunnel->id, &url);
-    const struct pg_attached attached = {.session = session->id,
-                                         .window = PG_WINDOW,
-                                         .max_frame = PG_FRAME_MAX,
-                                         .url = url.data,
-                                         .url_length = url.length};
+    const struct pg_attached attached = {
+        .session = session->id, .window = PG_WINDOW, .max_frame = PG_FRAME_MAX, .url = url.data, .url_length = url.length};
     struct pg_frame frame = {.type = PG_ATTACHED};
     frame.length = pg_attached_put(bytes + PG_FRAME_HEADER, &attached);
     pg_frame_put(bytes, &frame);
@@ -241,8 +235,7 @@ void session_on_remember(void *owner, struct agenda_entry *entry) {
 static bool send_on(struct session *session, const uint8_t *bytes, size_t length) {
     struct broker *broker = session->broker;
     struct pg_id handler;
-    const struct pg_envelope envelope = {
-        .tunnel = session->tunnel->id, .broker = broker->process, .session = session->id};
+    const struct pg_envelope envelope = {.tunnel = session->tunnel->id, .broker = broker->process, .session = session->id};
     memcpy(handler.bytes, bytes + PG_FRAME_HEADER - PG_ID_SIZE, PG_ID_SIZE);
     return pg_bus_send(broker->bus, &handler, &envelope, bytes, length, NULL, 0);
 }

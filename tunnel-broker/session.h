@@ -50,8 +50,7 @@ struct session {
 
 /* The client may attach by the gate's verdict: makes the session and asks for the tunnel. An older one of the same
  * client is ended. NULL: no memory. */
-struct session *session_new(struct broker *broker, struct websocket *socket, const struct gate_verdict *verdict,
-                            const char *peer);
+struct session *session_new(struct broker *broker, struct websocket *socket, const struct gate_verdict *verdict, const char *peer);
 
 /* Ends and frees the session: nothing may touch it after this call. */
 void session_end(struct session *session, enum session_end why);

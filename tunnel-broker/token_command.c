@@ -9,9 +9,8 @@
 
 static const char usage[] = "pg-broker token --tunnel UUID [--ttl 21d] [--secret-file FILE]\n";
 static const char about[] = "Prints a token, the right to attach a tunnel, and nothing else.\n";
-static const char notes[] =
-    "The secret, the broker's, may also stand in PIPEGATE_JWT_SECRET; or give the broker's --config file.\n"
-    "pg-client takes the token by --token, --token-file or PIPEGATE_TOKEN.\n";
+static const char notes[] = "The secret, the broker's, may also stand in PIPEGATE_JWT_SECRET; or give the broker's --config file.\n"
+                            "pg-client takes the token by --token, --token-file or PIPEGATE_TOKEN.\n";
 
 static int print_token(const struct pg_secret *secret, const struct pg_id *tunnel, uint64_t ttl_ms) {
     char *token = pg_token_make(secret, tunnel, pg_clock_unix_ms() / 1000, ttl_ms / 1000);
@@ -32,14 +31,19 @@ int token_command(int argc, char **argv) {
     struct pg_options_found found;
     struct pg_secret secret;
     struct pg_id tunnel;
+    /* clang-format off: a line or two for an option */
     const struct pg_option table[] = {
-        {.name = "tunnel", .kind = PG_OPTION_TEXT, .value = &tunnel_text, .argument = "UUID",
-         .help = "the tunnel it is for"},
-        {.name = "ttl", .kind = PG_OPTION_DURATION, .value = &ttl_ms, .argument = "TIME",
-         .help = "how long it is valid (21d)", .min = 1000, .max = 36500ull * 86400 * 1000},
-        {.name = "secret-file", .kind = PG_OPTION_TEXT, .value = &secret_file, .argument = "FILE",
-         .help = "the broker's secret"},
+        {.name = "tunnel", .kind = PG_OPTION_TEXT, .value = &tunnel_text, .argument = "UUID", .help = "the tunnel it is for"},
+        {.name = "ttl",
+         .kind = PG_OPTION_DURATION,
+         .value = &ttl_ms,
+         .argument = "TIME",
+         .help = "how long it is valid (21d)",
+         .min = 1000,
+         .max = 36500ull * 86400 * 1000},
+        {.name = "secret-file", .kind = PG_OPTION_TEXT, .value = &secret_file, .argument = "FILE", .help = "the broker's secret"},
     };
+    /* clang-format on */
     const struct pg_options options = {.program = "pg-broker token",
                                        .usage = usage,
                                        .about = about,

@@ -38,8 +38,7 @@ void tunnel_free_all(struct broker *broker) {
 
 struct session *tunnel_session(const struct tunnel *tunnel, uint64_t id) {
     struct session *session = tunnel->sessions;
-    while (session && session->id != id)
-        session = session->next;
+    while (session && session->id != id) session = session->next;
     return session;
 }
 
@@ -80,8 +79,7 @@ void tunnel_on_request(void *owner, const struct pg_id *id, const uint8_t *bytes
     } else if (open.deadline_unix_ms < pg_clock_unix_ms()) {
         broker->counters.dropped[DROP_EXPIRED]++; /* its visitor has an answer already */
     } else if (!tunnel || !tunnel->holder) {
-        broker->counters
-            .dropped[DROP_NO_SESSION]++; /* the client went while they were under way: sent again by the handler */
+        broker->counters.dropped[DROP_NO_SESSION]++; /* the client went while they were under way: sent again by the handler */
     } else {
         broker->counters.requests++;
         session_send(tunnel->holder, bytes, length);

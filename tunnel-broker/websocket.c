@@ -68,13 +68,11 @@ static void write_out(struct websocket *socket) {
         }
         out_queue_drop_first(&socket->out);
     }
-    if (socket->session && socket->out.bytes < WEBSOCKET_LOW_WATER)
-        socket->server->options.events.on_drained(socket->session);
+    if (socket->session && socket->out.bytes < WEBSOCKET_LOW_WATER) socket->server->options.events.on_drained(socket->session);
 }
 
 void websocket_server_flush(struct websocket_server *server) {
-    while (server->dirty)
-        write_out(server->dirty);
+    while (server->dirty) write_out(server->dirty);
 }
 
 static void on_after_input(uv_check_t *check) {
@@ -177,10 +175,9 @@ static const char *status_text(unsigned status) {
 static int respond(struct websocket *socket, const struct websocket_answer *answer) {
     char bytes[ANSWER_HEAD_MAX + ANSWER_BODY_MAX];
     struct pg_text text = pg_text_in(bytes, sizeof bytes);
-    pg_text_add(
-        &text,
-        "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\nCache-Control: no-store\r\n",
-        answer->status, status_text(answer->status), answer->type, answer->body.length);
+    pg_text_add(&text,
+                "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\nCache-Control: no-store\r\n",
+                answer->status, status_text(answer->status), answer->type, answer->body.length);
     if (answer->error) pg_text_add(&text, "X-Pipegate-Error: %s\r\n", answer->error);
     if (answer->status == GATE_UNAUTHORIZED) pg_text_add(&text, "WWW-Authenticate: Bearer realm=\"pipegate\"\r\n");
     if (answer->status == GATE_NO_WEBSOCKET) pg_text_add(&text, "Upgrade: websocket\r\n");
@@ -193,10 +190,8 @@ static int respond(struct websocket *socket, const struct websocket_answer *answ
 
 static int respond_sentence(struct websocket *socket, unsigned status, const char *sentence) {
     char body[512];
-    struct websocket_answer answer = {.status = status,
-                                      .type = "text/plain; charset=utf-8",
-                                      .error = sentence,
-                                      .body = pg_text_in(body, sizeof body)};
+    struct websocket_answer answer = {
+        .status = status, .type = "text/plain; charset=utf-8", .error = sentence, .body = pg_text_in(body, sizeof body)};
     pg_text_add(&answer.body, "%s\n", sentence);
     return respond(socket, &answer);
 }
@@ -226,8 +221,7 @@ static void copy_peer(struct lws *wsi, char to[WEBSOCKET_PEER_MAX]) {
         lws_get_peer_simple(wsi, forwarded, sizeof forwarded);
     }
     size_t i = 0;
-    for (; from[i] && i < WEBSOCKET_PEER_MAX - 1; i++)
-        to[i] = strchr("0123456789abcdefABCDEF.:[]%", from[i]) ? from[i] : '?';
+    for (; from[i] && i < WEBSOCKET_PEER_MAX - 1; i++) to[i] = strchr("0123456789abcdefABCDEF.:[]%", from[i]) ? from[i] : '?';
     to[i] = '\0';
 }
 
@@ -247,8 +241,7 @@ static bool copy_path(struct lws *wsi, char *to, size_t size) {
 /* What `in` points to is not looked at: 4.1 calls this with memory it has freed (CVE-2025-11677). */
 static int judge_upgrade(struct websocket *socket) {
     struct lws *wsi = socket->wsi;
-    char path[PATH_MAX_LENGTH], upgrade[32], connection[128], version[8], key[160], protocols[128], instance[64],
-        attempt[24];
+    char path[PATH_MAX_LENGTH], upgrade[32], connection[128], version[8], key[160], protocols[128], instance[64], attempt[24];
     char peer[WEBSOCKET_PEER_MAX], authorization[PG_TOKEN_MAX + 16];
     if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) return -1; /* answered and forgotten already */
     bool whole = copy_path(wsi, path, sizeof path);
@@ -280,16 +273,14 @@ static int judge_upgrade(struct websocket *socket) {
 
 static int answer_get(struct websocket *socket) {
     char path[PATH_MAX_LENGTH], body[ANSWER_BODY_MAX];
-    struct websocket_answer answer = {
-        .status = 200, .type = "text/plain; charset=utf-8", .body = pg_text_in(body, sizeof body)};
+    struct websocket_answer answer = {.status = 200, .type = "text/plain; charset=utf-8", .body = pg_text_in(body, sizeof body)};
     struct pg_id tunnel;
     if (!copy_path(socket->wsi, path, sizeof path)) return respond_sentence(socket, 405, "nothing here but GET");
     if (socket->kind == WEBSOCKET_ADMIN) {
         socket->server->options.events.on_admin(socket->server->options.owner, path, &answer);
         return respond(socket, &answer);
     }
-    if (gate_tunnel(path, &tunnel))
-        return respond_sentence(socket, GATE_NO_WEBSOCKET, "tunnel clients attach here, by WebSocket");
+    if (gate_tunnel(path, &tunnel)) return respond_sentence(socket, GATE_NO_WEBSOCKET, "tunnel clients attach here, by WebSocket");
     return respond_sentence(socket, GATE_NOT_FOUND, "nothing here: this is where tunnel clients attach");
 }
 
@@ -299,8 +290,7 @@ static int established(struct websocket *socket) {
     char peer[WEBSOCKET_PEER_MAX];
     copy_peer(socket->wsi, peer);
     socket->writable = true;
-    socket->session =
-        socket->server->options.events.on_open(socket->server->options.owner, socket, &socket->verdict, peer);
+    socket->session = socket->server->options.events.on_open(socket->server->options.owner, socket, &socket->verdict, peer);
     return socket->session ? 0 : -1;
 }
 
@@ -374,8 +364,7 @@ static void on_library_log(int level, const char *line) {
 
 static bool make_context(struct websocket_server *server) {
     static const struct lws_protocols protocols[] = {
-        {.name = GATE_SUBPROTOCOL, .callback = on_event, .rx_buffer_size = RX_SIZE, .tx_packet_size = TX_SIZE},
-        {.name = NULL}};
+        {.name = GATE_SUBPROTOCOL, .callback = on_event, .rx_buffer_size = RX_SIZE, .tx_packet_size = TX_SIZE}, {.name = NULL}};
     /* No pings of libwebsockets' own: it keeps their times in a sorted list that it walks from the front at every pong,
      * which costs 370 us each with 10,000 clients. */
     static const lws_retry_bo_t no_validity_checks;

@@ -33,10 +33,8 @@ static bool names(const struct pg_field *list, const struct pg_field *field, siz
         if (i < list->value_length && list->value[i] != ',') continue;
         size_t from = start, to = i;
         start = i + 1;
-        while (from < to && (list->value[from] == ' ' || list->value[from] == '\t'))
-            from++;
-        while (to > from && (list->value[to - 1] == ' ' || list->value[to - 1] == '\t'))
-            to--;
+        while (from < to && (list->value[from] == ' ' || list->value[from] == '\t')) from++;
+        while (to > from && (list->value[to - 1] == ' ' || list->value[to - 1] == '\t')) to--;
         if (to == from) continue;
         if (*members == 0) return false;
         --*members;
@@ -84,8 +82,7 @@ static void try_strip(size_t count) {
 
 static void try_list(const struct pg_field *list, const struct pg_field *field) {
     size_t members = SIZE_MAX;
-    MUST(pg_http_list_names(list->value, list->value_length, field) ==
-         (field->name_length > 0 && names(list, field, &members)));
+    MUST(pg_http_list_names(list->value, list->value_length, field) == (field->name_length > 0 && names(list, field, &members)));
 }
 
 static void try_text(const char *text, size_t length) {

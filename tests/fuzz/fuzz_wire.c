@@ -17,8 +17,7 @@ static volatile uint8_t sink;
 
 static void touch(const void *bytes, size_t length) {
     const uint8_t *at = bytes;
-    for (size_t i = 0; i < length; i++)
-        sink = (uint8_t)(sink + at[i]);
+    for (size_t i = 0; i < length; i++) sink = (uint8_t)(sink + at[i]);
 }
 
 static void must_lie_inside(const struct pg_frame *frame, const void *bytes, size_t length) {

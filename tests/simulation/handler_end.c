@@ -19,9 +19,9 @@ struct visit {
     struct request_plan *plan;
     const struct visit_events *events; /* NULL: not the exchange's, or no longer */
     void *owner;
-    size_t sent;       /* of the body, to the handler */
+    size_t sent; /* of the body, to the handler */
     bool sent_end;
-    size_t wants;      /* body bytes that are asked for */
+    size_t wants; /* body bytes that are asked for */
     bool wants_body, wants_room, head_seen;
 };
 
@@ -124,12 +124,13 @@ static void begin(struct handler_end *end, struct visit *visit) {
     request->tunnel = tunnel_id;
     request->has_body = plan->has_body;
     request->chunked = plan->has_body && !plan->known_length;
-    request->open = (struct pg_open){.method = plan->idempotent ? "PUT" : "POST",
-                                     .method_length = plan->idempotent ? 3 : 4,
-                                     .target = target,
-                                     .target_length = 2,
-                                     .visitor = "",
-                                     .body_length = plan->has_body && plan->known_length ? plan->request_length : PG_LENGTH_UNKNOWN};
+    request->open =
+        (struct pg_open){.method = plan->idempotent ? "PUT" : "POST",
+                         .method_length = plan->idempotent ? 3 : 4,
+                         .target = target,
+                         .target_length = 2,
+                         .visitor = "",
+                         .body_length = plan->has_body && plan->known_length ? plan->request_length : PG_LENGTH_UNKNOWN};
     plan->begun = true;
     exchange_begin(&end->handler, visit, &plan->id);
 }
@@ -223,10 +224,11 @@ bool handler_is_empty(const struct handler_end *end) {
 
 void handler_show(const struct handler_end *end) {
     for (const struct exchange *e = end->handler.exchanges; e; e = e->hh.next)
-        printf("handler, request %u: state %d, taken by life %u%s, sent %" PRIu64 ", acked %" PRIu64 "%s, received %" PRIu64 ", passed %" PRIu64 "%s%s%s\n",
+        printf("handler, request %u: state %d, taken by life %u%s, sent %" PRIu64 ", acked %" PRIu64 "%s, received %" PRIu64
+               ", passed %" PRIu64 "%s%s%s\n",
                e->id.bytes[1], e->state, e->path.taker, e->path.known ? "" : ", no way", e->body.sent, e->body.acked,
-               e->body.end_sent ? ", all" : "", pg_inflow_received(&e->response), e->response.passed, e->response.ended ? ", all" : "",
-               e->asking ? ", asking" : "", e->open_pushed ? ", pushed" : "");
+               e->body.end_sent ? ", all" : "", pg_inflow_received(&e->response), e->response.passed,
+               e->response.ended ? ", all" : "", e->asking ? ", asking" : "", e->open_pushed ? ", pushed" : "");
 }
 
 struct handler_end *handler_start(struct world *world) {

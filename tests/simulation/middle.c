@@ -17,12 +17,12 @@ struct link {
     struct middle *middle;
     struct pg_envelope envelope;
     uint32_t life;
-    bool open;       /* the client can send */
-    bool read;       /* the client reads what still comes */
-    bool session;    /* the broker has it */
-    bool asks;       /* the broker is about to attach it */
-    bool attached;   /* the client was told that it is */
-    size_t room;     /* messages that the client may have under way */
+    bool open;     /* the client can send */
+    bool read;     /* the client reads what still comes */
+    bool session;  /* the broker has it */
+    bool asks;     /* the broker is about to attach it */
+    bool attached; /* the client was told that it is */
+    size_t room;   /* messages that the client may have under way */
     struct message draft;
     struct queue up, down;
 };
@@ -74,7 +74,8 @@ static void look_at(struct world *world, int direction, const uint8_t *bytes, si
     const char *bad = pg_frame_decode(bytes, length, &frame);
     if (bad) wrong(world, bad);
     else if (frame.type == PG_DATA) look_at_bytes(world, direction, &frame.exchange, frame.offset + frame.length);
-    else if (frame.type == PG_HEAD && !pg_head_decode(&frame, &head)) look_at_bytes(world, direction, &frame.exchange, head.body_bytes);
+    else if (frame.type == PG_HEAD && !pg_head_decode(&frame, &head))
+        look_at_bytes(world, direction, &frame.exchange, head.body_bytes);
     else if (frame.type == PG_RESET && pg_reset_reason(&frame) == PG_PROTOCOL) {
         /* One life of the client cannot go on with a response that another had begun. */
         const struct request_plan *plan = find_request(world, &frame.exchange);
@@ -261,7 +262,8 @@ bool middle_takes_request(struct middle *middle) {
     struct link *link = middle->route;
     struct pg_frame frame;
     if (!link || !link->session || !link->attached || !queue_take(&middle->list, &message)) return false;
-    struct request_plan *plan = pg_frame_decode(message.bytes, message.length, &frame) ? NULL : find_request(middle->world, &frame.exchange);
+    struct request_plan *plan =
+        pg_frame_decode(message.bytes, message.length, &frame) ? NULL : find_request(middle->world, &frame.exchange);
     /* Whoever had it may have done it. Only one that the handler had never heard of may be given to another: DESIGN section 5. */
     if (plan && !plan->idempotent && plan->heard_from && plan->heard_from != link->life)
         wrong(middle->world, "a POST is given to another life of the client than the one that has it");
@@ -280,7 +282,7 @@ static void attach(struct middle *middle, struct link *link) {
     middle->known = true;
     middle->route = link;
     middle->route_life = link->life;
-    if (before && before != link && before->session) { /* REPLACED */
+    if (before && before != link && before->session) {                   /* REPLACED */
         bool left = before != middle->current && before != middle->next; /* the client has, and may read what still comes */
         before->session = false;
         before->read = before->read && left && chance(middle->world, 2);
@@ -397,7 +399,8 @@ void middle_breaks(struct middle *middle) {
         if (room) cut_link(middle, middle->current ? middle->current : middle->next, true);
         break;
     case 6: cut_bus(middle); break;
-    case 7: case 8: mend_bus(middle); break;
+    case 7:
+    case 8: mend_bus(middle); break;
     default:
         if (chance(world, 3)) restart_redis(middle);
         break;
@@ -429,9 +432,9 @@ void middle_show(const struct middle *middle) {
            middle->route ? (int)(middle->route - middle->links) : -1, middle->links_count);
     for (size_t i = 0; i < middle->links_count; i++) {
         const struct link *link = &middle->links[i];
-        printf("  %zu: life %u%s%s%s%s%s%s, up %zu, down %zu\n", i, link->life, link->open ? ", open" : "", link->read ? ", read" : "",
-               link->session ? ", session" : "", link->attached ? ", attached" : "", link == middle->current ? ", current" : "",
-               link == middle->next ? ", next" : "", link->up.count, link->down.count);
+        printf("  %zu: life %u%s%s%s%s%s%s, up %zu, down %zu\n", i, link->life, link->open ? ", open" : "",
+               link->read ? ", read" : "", link->session ? ", session" : "", link->attached ? ", attached" : "",
+               link == middle->current ? ", current" : "", link == middle->next ? ", next" : "", link->up.count, link->down.count);
     }
 }
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 bool queue_put(struct queue *queue, enum kind kind, const uint8_t *head, size_t head_length, const uint8_t *body,
-                size_t body_length) {
+               size_t body_length) {
     if (queue->count == QUEUE_MAX) return false;
     struct message *message = &queue->messages[(queue->first + queue->count++) % QUEUE_MAX];
     *message = (struct message){.kind = kind, .bytes = malloc(head_length + body_length + 1), .length = head_length + body_length};

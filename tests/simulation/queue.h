@@ -21,7 +21,8 @@ struct queue {
 };
 
 /* Copies the two pieces in (either may be empty). False: it is full, and the message is lost, as a bounded inbox loses. */
-bool queue_put(struct queue *queue, enum kind kind, const uint8_t *head, size_t head_length, const uint8_t *body, size_t body_length);
+bool queue_put(struct queue *queue, enum kind kind, const uint8_t *head, size_t head_length, const uint8_t *body,
+               size_t body_length);
 
 /* Takes the oldest out. False: there is none. */
 bool queue_take(struct queue *queue, struct message *message);

@@ -53,8 +53,11 @@ struct request_plan *find_request(struct world *world, const struct pg_id *id) {
 static size_t some_length(struct world *world) {
     switch (below(world, 8)) {
     case 0: return 0;
-    case 1: case 2: case 3: return (size_t)below(world, 3000);
-    case 4: case 5: return (size_t)below(world, 30000);
+    case 1:
+    case 2:
+    case 3: return (size_t)below(world, 3000);
+    case 4:
+    case 5: return (size_t)below(world, 30000);
     case 6: return (size_t)below(world, 400000);
     default: return (size_t)below(world, chance(world, 3) ? BODY_MAX : 100000);
     }
@@ -163,13 +166,15 @@ static void show(const struct world *world) {
     static const char *const names[] = {"none", "complete", "failed", "broken", "gone"};
     for (size_t i = 0; i < world->count; i++) {
         const struct request_plan *plan = &world->requests[i];
-        printf("request %zu: %s, body %zu%s, response %zu%s%s%s%s: %s %s, answered %zu, started %u times (life %u), heard from life %u%s\n",
-               i, plan->idempotent ? "PUT" : "POST", plan->request_length, plan->known_length ? "" : " (chunked)", plan->response_length,
-               plan->tells_length ? " (told)" : "", plan->answers_early ? ", early" : "", plan->fails ? ", fails" : "",
-               plan->leaves ? ", leaves" : "", names[plan->outcome], plan->error, plan->answered, plan->starts, plan->started_in,
-               plan->heard_from, plan->life_lost ? ", that life was lost" : "");
+        printf("request %zu: %s, body %zu%s, response %zu%s%s%s%s: %s %s, answered %zu, started %u times (life %u), heard from "
+               "life %u%s\n",
+               i, plan->idempotent ? "PUT" : "POST", plan->request_length, plan->known_length ? "" : " (chunked)",
+               plan->response_length, plan->tells_length ? " (told)" : "", plan->answers_early ? ", early" : "",
+               plan->fails ? ", fails" : "", plan->leaves ? ", leaves" : "", names[plan->outcome], plan->error, plan->answered,
+               plan->starts, plan->started_in, plan->heard_from, plan->life_lost ? ", that life was lost" : "");
     }
-    printf("life %u of the client%s, at %" PRIu64 " ms\n", world->life, client_is_idle(world->client) ? ", idle" : "", virtual_now());
+    printf("life %u of the client%s, at %" PRIu64 " ms\n", world->life, client_is_idle(world->client) ? ", idle" : "",
+           virtual_now());
     handler_show(world->handler);
     middle_show(world->middle);
 }
@@ -241,8 +246,9 @@ int main(int argc, char **argv) {
         count(&totals, &world);
         finish(&world);
     }
-    printf("%" PRIu64 " schedules with %" PRIu64 " requests, %" PRIu64 " steps, %" PRIu64 " s of their time: %" PRIu64 " completed, %" PRIu64
-           " failed and %" PRIu64 " broke off (the local service did, or the client was started anew), %" PRIu64 " visitors left, %" PRIu64
+    printf("%" PRIu64 " schedules with %" PRIu64 " requests, %" PRIu64 " steps, %" PRIu64 " s of their time: %" PRIu64
+           " completed, %" PRIu64 " failed and %" PRIu64
+           " broke off (the local service did, or the client was started anew), %" PRIu64 " visitors left, %" PRIu64
            " dispatched again\n",
            runs, totals.requests, totals.steps, totals.virtual_ms / 1000, totals.outcomes[OUTCOME_COMPLETE],
            totals.outcomes[OUTCOME_FAILED], totals.outcomes[OUTCOME_BROKEN], totals.outcomes[OUTCOME_GONE], totals.again);

@@ -28,13 +28,13 @@ struct request_plan {
     bool leaves;        /* the visitor may */
     bool begun;
     enum outcome outcome;
-    char error[32];          /* of OUTCOME_FAILED */
-    size_t answered;         /* response bytes that the visitor has */
-    unsigned starts;         /* how often the local service got it */
-    uint32_t started_in;     /* the life of the client that last had it ... */
-    uint32_t heard_from;     /* ... and the last that the handler has heard of, about it */
-    bool life_lost;          /* a life ended that had it */
-    uint64_t given[2];       /* of its request and response: acknowledged to the sender */
+    char error[32];      /* of OUTCOME_FAILED */
+    size_t answered;     /* response bytes that the visitor has */
+    unsigned starts;     /* how often the local service got it */
+    uint32_t started_in; /* the life of the client that last had it ... */
+    uint32_t heard_from; /* ... and the last that the handler has heard of, about it */
+    bool life_lost;      /* a life ended that had it */
+    uint64_t given[2];   /* of its request and response: acknowledged to the sender */
 };
 
 struct middle;
@@ -50,7 +50,7 @@ struct world {
     size_t steps;
     struct request_plan requests[REQUESTS_MAX];
     size_t count;
-    uint32_t life; /* of the client */
+    uint32_t life;  /* of the client */
     uint8_t *bytes; /* BODY_TABLE of them, the same in every run */
     struct middle *middle;
     struct handler_end *handler;

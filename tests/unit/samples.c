@@ -47,8 +47,7 @@ bool sample_has_offset(enum pg_type type) {
 
 void sample_set_payload_length(struct sample *sample, size_t length) {
     if (length > SAMPLE_MAX - 48) abort();
-    for (int i = 0; i < 4; i++)
-        sample->bytes[4 + i] = (uint8_t)(length >> (24 - 8 * i));
+    for (int i = 0; i < 4; i++) sample->bytes[4 + i] = (uint8_t)(length >> (24 - 8 * i));
     sample->length = 48 + length;
 }
 

@@ -88,8 +88,7 @@ static size_t read_back(int fd, char to[OUTPUT_MAX]) {
 static void be_child(int out, int err, int (*body)(void *), void *argument) {
     /* cmocka's handlers would go on with the next test here, in the child. */
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS};
-    for (size_t i = 0; i < COUNT_OF(crashes); i++)
-        signal(crashes[i], SIG_DFL);
+    for (size_t i = 0; i < COUNT_OF(crashes); i++) signal(crashes[i], SIG_DFL);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     int status = body(argument);

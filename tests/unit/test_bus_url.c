@@ -10,8 +10,7 @@
 static const char *const bad_login =
     "the part of the Redis URL before '@' must be user:password, :password or user, percent-encoded";
 static const char *const bad_host = "the Redis URL has no valid host or port";
-static const char *const bad_database =
-    "the database in the Redis URL must be a number, as in redis://localhost:6379/0";
+static const char *const bad_database = "the database in the Redis URL must be a number, as in redis://localhost:6379/0";
 static const char *const bad_path =
     "the Unix socket in the Redis URL must be an absolute path of at most 107 bytes, as in unix:/run/redis.sock";
 static const char *const bad_query = "behind the path of a Redis URL only ?db=NUMBER may stand";
@@ -72,12 +71,10 @@ static void a_login_is_percent_decoded(void **state) {
 
 static void a_wrong_login_is_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"redis://@h",     "redis://:@h",
-                                      "redis://:%@h",   "redis://:%4@h",  "redis://:%zz@h", "redis://:%4g@h",
-                                      "redis://:%00@h", "redis://:%+4@h", "redis://:%-4@h", "redis://:% 4@h",
-                                      "redis://:%0x@h", "redis://%:p@h"};
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        assert_refused(bad[i], bad_login);
+    static const char *const bad[] = {"redis://@h",     "redis://:@h",    "redis://:%@h",   "redis://:%4@h",
+                                      "redis://:%zz@h", "redis://:%4g@h", "redis://:%00@h", "redis://:%+4@h",
+                                      "redis://:%-4@h", "redis://:% 4@h", "redis://:%0x@h", "redis://%:p@h"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) assert_refused(bad[i], bad_login);
 }
 
 static void an_escape_is_two_digits_and_no_blank(void **state) {
@@ -114,16 +111,14 @@ static void a_wrong_host_or_port_is_refused(void **state) {
                                       "redis://:p@",
                                       "redis://h:99999999999999",
                                       "redis://h:00000001"};
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        assert_refused(bad[i], bad_host);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) assert_refused(bad[i], bad_host);
 }
 
 static void a_wrong_database_is_refused(void **state) {
     (void)state;
     static const char *const bad[] = {"redis://h/x",     "redis://h/-1", "redis://h/0/",         "redis://h/0?x",
                                       "redis://h/65536", "redis://h//",  "redis://h/99999999999"};
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        assert_refused(bad[i], bad_database);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) assert_refused(bad[i], bad_database);
 }
 
 static void a_socket_s_path_is_absolute(void **state) {
@@ -174,20 +169,16 @@ static void texts_have_their_longest(void **state) {
 
 static void other_schemes_are_refused(void **state) {
     (void)state;
-    static const char *const bad[] = {"",           "localhost",       "localhost:6379", "rediss://h",
-                                      "redis:h",    "redis:/h",        "REDIS://h",      "http://h",
-                                      " redis://h", "/run/redis.sock", "tcp://h"};
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        assert_refused(bad[i], bad_scheme);
+    static const char *const bad[] = {"",          "localhost", "localhost:6379", "rediss://h",      "redis:h", "redis:/h",
+                                      "REDIS://h", "http://h",  " redis://h",     "/run/redis.sock", "tcp://h"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) assert_refused(bad[i], bad_scheme);
 }
 
 static void what_is_wrong_never_repeats_the_url(void **state) {
     (void)state;
-    static const char *const secret[] = {"redis://TOP-SECRET@", "redis://:TOP-SECRET@", "redis://:TOP-SECRET@h/x",
-                                         "TOP-SECRET"};
+    static const char *const secret[] = {"redis://TOP-SECRET@", "redis://:TOP-SECRET@", "redis://:TOP-SECRET@h/x", "TOP-SECRET"};
     struct pg_bus_url url;
-    for (size_t i = 0; i < COUNT_OF(secret); i++)
-        assert_null(strstr(parse(secret[i], &url), "TOP-SECRET"));
+    for (size_t i = 0; i < COUNT_OF(secret); i++) assert_null(strstr(parse(secret[i], &url), "TOP-SECRET"));
 }
 
 static const char *read_password(const char *bytes, size_t length, struct pg_bus_url *url) {

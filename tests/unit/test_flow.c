@@ -13,8 +13,7 @@ static uint8_t stream[64 * WINDOW]; /* the bytes of every stream here, by offset
 static int setup(void **state) {
     (void)state;
     uint64_t seed = 1;
-    for (size_t i = 0; i < sizeof stream; i++)
-        stream[i] = (uint8_t)random_next(&seed);
+    for (size_t i = 0; i < sizeof stream; i++) stream[i] = (uint8_t)random_next(&seed);
     pg_outflow_init(&out, WINDOW);
     pg_inflow_init(&in, WINDOW);
     return 0;
@@ -450,8 +449,7 @@ static void a_stream_arrives_whole_over_a_bad_path(void **state) {
     for (uint64_t seed = 1; seed <= 20; seed++) {
         uint64_t random = seed;
         size_t appended = 0;
-        while (turn(&random, &appended))
-            assert_true(in.held.length <= WINDOW && out.kept.length <= WINDOW);
+        while (turn(&random, &appended)) assert_true(in.held.length <= WINDOW && out.kept.length <= WINDOW);
         assert_int_equal(in.passed, sizeof stream);
         pg_outflow_clear(&out);
         pg_inflow_clear(&in);

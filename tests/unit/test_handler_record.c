@@ -5,17 +5,17 @@
 #include <string.h>
 
 /* BEGIN, PARAMS "A=bc", end of PARAMS, STDIN "xyz", end of STDIN. */
-static const uint8_t request[] = {1, 1, 0, 1, 0, 8, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 4, 0, 1, 0, 5, 3, 0, 1, 2, 'A', 'b', 'c',
-                                  0, 0, 0, 1, 4, 0, 1, 0, 0, 0, 0, 1, 5, 0, 1, 0, 3, 0, 0, 'x', 'y', 'z', 1, 5, 0, 1, 0,
-                                  0, 0, 0};
+static const uint8_t request[] = {1, 1, 0, 1, 0, 8, 0,   0,   0,   1,   0,   0, 0, 0, 0, 0, 1, 4, 0, 1,
+                                  0, 5, 3, 0, 1, 2, 'A', 'b', 'c', 0,   0,   0, 1, 4, 0, 1, 0, 0, 0, 0,
+                                  1, 5, 0, 1, 0, 3, 0,   0,   'x', 'y', 'z', 1, 5, 0, 1, 0, 0, 0, 0};
 enum { HEAD_SIZE = 40 };
 
 static void every_prefix_is_told_right(void **state) {
     (void)state;
     for (size_t length = 0; length <= sizeof request; length++) {
-        enum request_presence wanted = length < HEAD_SIZE          ? REQUEST_PARTIAL
+        enum request_presence wanted = length < HEAD_SIZE        ? REQUEST_PARTIAL
                                        : length < sizeof request ? REQUEST_HEAD
-                                                                   : REQUEST_WHOLE;
+                                                                 : REQUEST_WHOLE;
         assert_int_equal(record_presence(request, length), wanted);
     }
 }
@@ -29,15 +29,15 @@ static void refuses_with(size_t at, uint8_t value) {
 
 static void what_no_web_server_sends_is_refused(void **state) {
     (void)state;
-    refuses_with(0, 2);   /* version */
-    refuses_with(1, 4);   /* PARAMS first */
-    refuses_with(1, 9);   /* GET_VALUES first: its answer overflows a buffer of libfcgi's */
-    refuses_with(3, 0);   /* request id 0 */
-    refuses_with(19, 0);  /* a management record in between */
-    refuses_with(19, 2);  /* another request: multiplexing */
-    refuses_with(17, 5);  /* STDIN before the end of PARAMS */
-    refuses_with(41, 4);  /* PARAMS after their end */
-    refuses_with(40, 0);  /* version of a later record */
+    refuses_with(0, 2);  /* version */
+    refuses_with(1, 4);  /* PARAMS first */
+    refuses_with(1, 9);  /* GET_VALUES first: its answer overflows a buffer of libfcgi's */
+    refuses_with(3, 0);  /* request id 0 */
+    refuses_with(19, 0); /* a management record in between */
+    refuses_with(19, 2); /* another request: multiplexing */
+    refuses_with(17, 5); /* STDIN before the end of PARAMS */
+    refuses_with(41, 4); /* PARAMS after their end */
+    refuses_with(40, 0); /* version of a later record */
 }
 
 static void the_end_of_a_body_is_known(void **state) {
@@ -61,14 +61,15 @@ static void a_record_of_the_body_tells_its_length(void **state) {
     assert_false(record_is_stdin(header, 1, &length));
     header[1] = 5;
     assert_false(record_is_stdin(header, 2, &length)); /* of another request */
-    header[0] = 2; /* another version */
+    header[0] = 2;                                     /* another version */
     assert_false(record_is_stdin(header, 1, &length));
 }
 
 /* What is left of a request (STDIN "xyz" with padding, its end) with the next one behind it, cut into two pieces at every place. */
 static void the_rest_of_a_request_is_passed_over_and_nothing_of_the_next(void **state) {
     (void)state;
-    static const uint8_t rest[] = {1, 5, 0, 1, 0, 3, 2, 0, 'x', 'y', 'z', 0, 0, 1, 5, 0, 1, 0, 0, 0, 0, /* the next: */ 1, 1, 0, 1, 0, 8};
+    static const uint8_t rest[] = {1, 5, 0, 1, 0, 3, 2, 0, 'x', 'y', 'z', 0, 0, 1, 5, 0, 1, 0, 0, 0, 0, /* the next: */ 1,
+                                   1, 0, 1, 0, 8};
     enum { REST = 21 };
     for (size_t cut = 0; cut <= sizeof rest; cut++) {
         struct record_skip skip = {0};

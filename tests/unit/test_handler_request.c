@@ -112,10 +112,10 @@ static void bad_requests_are_refused(void **state) {
 
 static void hop_by_hop_and_ours_go_no_further(void **state) {
     (void)state;
-    READ("REQUEST_METHOD=GET", "REQUEST_URI=/" TUNNEL "/", "HTTP_CONNECTION=close, X-Hop, X-Forwarded-For",
-         "HTTP_X_HOP=1", "HTTP_TE=trailers", "HTTP_UPGRADE=h2c", "HTTP_EXPECT=100-continue", "HTTP_PROXY=http://evil",
-         "HTTP_X_PIPEGATE_ERROR=x", "HTTP_X_FORWARDED_PROTO=https", "HTTP_X_FORWARDED_PREFIX=/evil",
-         "HTTP_X_FORWARDED_FOR=6.6.6.6", "HTTP_X_KEPT=1", "HTTP_HOST=public.example", "REMOTE_ADDR=1.2.3.4");
+    READ("REQUEST_METHOD=GET", "REQUEST_URI=/" TUNNEL "/", "HTTP_CONNECTION=close, X-Hop, X-Forwarded-For", "HTTP_X_HOP=1",
+         "HTTP_TE=trailers", "HTTP_UPGRADE=h2c", "HTTP_EXPECT=100-continue", "HTTP_PROXY=http://evil", "HTTP_X_PIPEGATE_ERROR=x",
+         "HTTP_X_FORWARDED_PROTO=https", "HTTP_X_FORWARDED_PREFIX=/evil", "HTTP_X_FORWARDED_FOR=6.6.6.6", "HTTP_X_KEPT=1",
+         "HTTP_HOST=public.example", "REMOTE_ADDR=1.2.3.4");
     assert_null(value_of("connection"));
     assert_null(value_of("x-hop"));
     assert_null(value_of("te"));
@@ -189,10 +189,11 @@ static void fronts_that_hide_breaks_are_known(void **state) {
     static const struct {
         const char *software, *protocol;
         bool hides;
-    } cases[] = {{"Caddy/v2.6.2", "HTTP/1.1", true},    {"Caddy", "HTTP/1.1", true},         {"Caddy/v2.7.5", "HTTP/1.1", true},
-                 {"Caddy/v2.7.6", "HTTP/2.0", false},   {"Caddy/v2.10.0", "HTTP/1.1", false}, {"Caddy/(devel)", "HTTP/1.1", true},
-                 {"Apache/2.4.62", "HTTP/2.0", false},  {"nginx/1.22.1", "HTTP/2.0", false}, {"lighttpd/1.4.69", "HTTP/1.1", false},
-                 {"lighttpd/1.4.69", "HTTP/2.0", true}, {"lighttpd", "HTTP/2", true}};
+    } cases[] = {
+        {"Caddy/v2.6.2", "HTTP/1.1", true},    {"Caddy", "HTTP/1.1", true},          {"Caddy/v2.7.5", "HTTP/1.1", true},
+        {"Caddy/v2.7.6", "HTTP/2.0", false},   {"Caddy/v2.10.0", "HTTP/1.1", false}, {"Caddy/(devel)", "HTTP/1.1", true},
+        {"Apache/2.4.62", "HTTP/2.0", false},  {"nginx/1.22.1", "HTTP/2.0", false},  {"lighttpd/1.4.69", "HTTP/1.1", false},
+        {"lighttpd/1.4.69", "HTTP/2.0", true}, {"lighttpd", "HTTP/2", true}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char software[64], protocol[64];
         snprintf(software, sizeof software, "SERVER_SOFTWARE=%s", cases[i].software);

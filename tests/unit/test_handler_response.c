@@ -17,8 +17,10 @@ static const char *write_pairs(const char *method, uint16_t status, const char *
     struct pg_field fields[16];
     struct pg_head head = {.status = status};
     for (size_t i = 0; i < count; i++)
-        fields[i] = (struct pg_field){.name = pairs[i].name, .name_length = (uint16_t)strlen(pairs[i].name),
-                                      .value = pairs[i].value, .value_length = (uint32_t)strlen(pairs[i].value)};
+        fields[i] = (struct pg_field){.name = pairs[i].name,
+                                      .name_length = (uint16_t)strlen(pairs[i].name),
+                                      .value = pairs[i].value,
+                                      .value_length = (uint32_t)strlen(pairs[i].value)};
     size_t size = pg_head_size(fields, count);
     pg_head_put(payload, &head, fields, count);
     memcpy(payload + size, body, strlen(body));
@@ -81,9 +83,9 @@ static void splitting_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fields_keep_order_and_duplicates),     cmocka_unit_test(hop_by_hop_and_status_are_dropped),
-        cmocka_unit_test(a_stream_has_no_length),               cmocka_unit_test(responses_without_a_body_keep_their_length),
-        cmocka_unit_test(a_lying_length_is_refused),            cmocka_unit_test(splitting_is_refused),
+        cmocka_unit_test(fields_keep_order_and_duplicates), cmocka_unit_test(hop_by_hop_and_status_are_dropped),
+        cmocka_unit_test(a_stream_has_no_length),           cmocka_unit_test(responses_without_a_body_keep_their_length),
+        cmocka_unit_test(a_lying_length_is_refused),        cmocka_unit_test(splitting_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

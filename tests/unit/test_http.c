@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#define FIELD(n, v)                                                                                                    \
+#define FIELD(n, v)                                                                                                                \
     { .name = (n), .value = (v), .name_length = sizeof(n) - 1, .value_length = sizeof(v) - 1 }
 
 typedef bool checker(const char *text, size_t length);
@@ -20,8 +20,7 @@ static bool check(checker *rule, const char *text, size_t length) {
 }
 
 static bool is_token_byte(int c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           (c && strchr("!#$%&'*+-.^_`|~", c));
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 /* Every byte alone, first, in the middle and last. */
@@ -76,10 +75,8 @@ static void a_name_is_compared_whole_and_in_either_case(void **state) {
     static const struct pg_field same[] = {FIELD("host", ""), FIELD("Host", ""), FIELD("HOST", "")};
     static const struct pg_field other[] = {FIELD("hos", ""),     FIELD("hostx", ""),  FIELD("", ""),
                                             FIELD("h\xf3st", ""), FIELD("host\0", ""), FIELD("xost", "")};
-    for (size_t i = 0; i < COUNT_OF(same); i++)
-        assert_true(pg_http_name_is(&same[i], "host"));
-    for (size_t i = 0; i < COUNT_OF(other); i++)
-        assert_false(pg_http_name_is(&other[i], "host"));
+    for (size_t i = 0; i < COUNT_OF(same); i++) assert_true(pg_http_name_is(&same[i], "host"));
+    for (size_t i = 0; i < COUNT_OF(other); i++) assert_false(pg_http_name_is(&other[i], "host"));
     static const struct pg_field alphabet = FIELD("AbCdEfGhIjKlMnOpQrStUvWxYZ", ""), around = FIELD("@[`{", "");
     assert_true(pg_http_name_is(&alphabet, "abcdefghijklmnopqrstuvwxyz"));
     assert_false(pg_http_name_is(&around, "`{`{")); /* the neighbours of the letters have no case */
@@ -113,10 +110,8 @@ static void the_hop_by_hop_fields_are_these(void **state) {
                                                  FIELD("Transfer_Encoding", ""),
                                                  FIELD("Connection ", ""),
                                                  FIELD("", "")};
-    for (size_t i = 0; i < COUNT_OF(hop); i++)
-        assert_true(pg_http_is_hop_by_hop(&hop[i]));
-    for (size_t i = 0; i < COUNT_OF(end_to_end); i++)
-        assert_false(pg_http_is_hop_by_hop(&end_to_end[i]));
+    for (size_t i = 0; i < COUNT_OF(hop); i++) assert_true(pg_http_is_hop_by_hop(&hop[i]));
+    for (size_t i = 0; i < COUNT_OF(end_to_end); i++) assert_false(pg_http_is_hop_by_hop(&end_to_end[i]));
 }
 
 static bool list_names(const char *list, size_t length, const char *name) {
@@ -129,9 +124,8 @@ static bool list_names(const char *list, size_t length, const char *name) {
 
 static void a_list_names_its_members_and_no_part_of_them(void **state) {
     (void)state;
-    static const char *const naming[] = {"x-a",       "X-A",         "x-a,b",       "b,x-a",   "b, x-a",
-                                         "b ,x-a ,c", "\tx-a\t",     " x-a",        ",x-a",    "x-a,",
-                                         ",,x-a,,",   " , ,\t, x-a", "close,\tX-a", "x-a,x-a", "a,x,x-a"};
+    static const char *const naming[] = {"x-a",  "X-A",  "x-a,b",   "b,x-a",       "b, x-a",      "b ,x-a ,c", "\tx-a\t", " x-a",
+                                         ",x-a", "x-a,", ",,x-a,,", " , ,\t, x-a", "close,\tX-a", "x-a,x-a",   "a,x,x-a"};
     static const char *const not_naming[] = {"",        " ",       ",",       ",,",      " , ",   "x-",
                                              "x-ab",    "xx-a",    "x -a",    "x-a b",   "b x-a", "x-a;q=1",
                                              "\"x-a\"", "x-a\x0b", "\r\nx-a", "x-a\xa0", "x;x-a", "x"};
@@ -224,8 +218,8 @@ static void connection_cannot_take_away_length_and_host_in_pieces(void **state) 
 
 static void only_a_connection_field_names_others(void **state) {
     (void)state;
-    struct pg_field fields[] = {FIELD("Proxy-Connection", "x-a"), FIELD("X-Connection", "x-a"),
-                                FIELD("Connection\t", "x-a"), FIELD("X-A", ""), FIELD("Keep-Alive", "x-a")};
+    struct pg_field fields[] = {FIELD("Proxy-Connection", "x-a"), FIELD("X-Connection", "x-a"), FIELD("Connection\t", "x-a"),
+                                FIELD("X-A", ""), FIELD("Keep-Alive", "x-a")};
     assert_left(fields, COUNT_OF(fields), "X-Connection Connection\t X-A");
 }
 
@@ -236,10 +230,8 @@ static void the_worst_head_takes_no_time(void **state) {
     enum { FIELDS = 3000, LIST = 25000, RUNS = 20 };
     static struct pg_field fields[FIELDS + 1];
     static char list[LIST];
-    for (size_t i = 0; i < LIST; i++)
-        list[i] = i % 2 ? ',' : 'b';
-    for (size_t i = 0; i < FIELDS; i++)
-        fields[i] = (struct pg_field)FIELD("a", "");
+    for (size_t i = 0; i < LIST; i++) list[i] = i % 2 ? ',' : 'b';
+    for (size_t i = 0; i < FIELDS; i++) fields[i] = (struct pg_field)FIELD("a", "");
     fields[FIELDS] = (struct pg_field)FIELD("Connection", "");
     fields[FIELDS].value = list;
     fields[FIELDS].value_length = LIST;
@@ -267,9 +259,8 @@ static void connection_names_as_many_as_the_limit(void **state) {
         fields[count++] = (struct pg_field)FIELD("Connection", "x");
         fields[count++] = (struct pg_field)FIELD("X", "");
         assert_left(fields, count, before < PG_HTTP_NAMED_MAX ? "" : "X");
-        struct pg_field one[] = {
-            FIELD("X", ""),
-            {.name = "connection", .name_length = 10, .value = list, .value_length = (uint32_t)strlen(list)}};
+        struct pg_field one[] = {FIELD("X", ""),
+                                 {.name = "connection", .name_length = 10, .value = list, .value_length = (uint32_t)strlen(list)}};
         assert_left(one, 2, before < PG_HTTP_NAMED_MAX ? "" : "X");
     }
 }
@@ -277,12 +268,9 @@ static void connection_names_as_many_as_the_limit(void **state) {
 static void idempotent_methods_are_these_in_this_case(void **state) {
     (void)state;
     static const char *const safe[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
-    static const char *const unsafe[] = {"POST", "PATCH", "CONNECT",  "get",     "Put", "GE",
-                                         "GETS", "",      "PROPFIND", "DELETE ", "LOCK"};
-    for (size_t i = 0; i < COUNT_OF(safe); i++)
-        assert_true(check(pg_http_is_idempotent, safe[i], strlen(safe[i])));
-    for (size_t i = 0; i < COUNT_OF(unsafe); i++)
-        assert_false(check(pg_http_is_idempotent, unsafe[i], strlen(unsafe[i])));
+    static const char *const unsafe[] = {"POST", "PATCH", "CONNECT", "get", "Put", "GE", "GETS", "", "PROPFIND", "DELETE ", "LOCK"};
+    for (size_t i = 0; i < COUNT_OF(safe); i++) assert_true(check(pg_http_is_idempotent, safe[i], strlen(safe[i])));
+    for (size_t i = 0; i < COUNT_OF(unsafe); i++) assert_false(check(pg_http_is_idempotent, unsafe[i], strlen(unsafe[i])));
     assert_false(check(pg_http_is_idempotent, "PUT\0", 4));
 }
 

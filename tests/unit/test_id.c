@@ -151,14 +151,10 @@ static void every_other_length_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(random_ids_are_version_4_and_differ),
-        cmocka_unit_test(ids_of_a_pool_are_version_4_and_differ),
-        cmocka_unit_test(every_byte_counts_when_compared),
-        cmocka_unit_test(both_texts_are_read_in_either_case),
-        cmocka_unit_test(random_ids_come_back_from_both_texts),
-        cmocka_unit_test(a_wrong_character_anywhere_is_refused),
-        cmocka_unit_test(a_digit_where_a_dash_belongs_is_refused),
-        cmocka_unit_test(every_other_length_is_refused),
+        cmocka_unit_test(random_ids_are_version_4_and_differ),     cmocka_unit_test(ids_of_a_pool_are_version_4_and_differ),
+        cmocka_unit_test(every_byte_counts_when_compared),         cmocka_unit_test(both_texts_are_read_in_either_case),
+        cmocka_unit_test(random_ids_come_back_from_both_texts),    cmocka_unit_test(a_wrong_character_anywhere_is_refused),
+        cmocka_unit_test(a_digit_where_a_dash_belongs_is_refused), cmocka_unit_test(every_other_length_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,8 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct pg_id tunnel = {
-    {0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40}};
+static const struct pg_id tunnel = {{0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40}};
 static const struct pg_id exchange = {{0xff}};
 #define TUNNEL "123e4567-e89b-12d3-a456-426614174000"
 #define EXCHANGE "ff000000-0000-0000-0000-000000000000"
@@ -84,8 +83,7 @@ static void a_text_line_says_when_what_and_about_whom(void **state) {
     const struct output *output = logged(false, &about, "hello");
     assert_one_line(output);
     assert_is_timestamp(output->err);
-    assert_string_equal(output->err + 24,
-                        " info pg-test: hello tunnel=" TUNNEL " exchange=" EXCHANGE " peer=10.0.0.1:5\n");
+    assert_string_equal(output->err + 24, " info pg-test: hello tunnel=" TUNNEL " exchange=" EXCHANGE " peer=10.0.0.1:5\n");
 }
 
 static void what_is_not_known_is_left_out(void **state) {
@@ -164,8 +162,7 @@ static void the_level_decides(void **state) {
 static void control_bytes_come_out_as_question_marks(void **state) {
     (void)state;
     char message[34] = "", wanted[34] = "";
-    for (int c = 1; c < 0x20; c++)
-        message[c - 1] = (char)c;
+    for (int c = 1; c < 0x20; c++) message[c - 1] = (char)c;
     message[31] = 0x7f;
     memset(wanted, '?', 32);
     assert_message(message, wanted);
@@ -240,10 +237,8 @@ static void random_bytes_give_one_line_each(void **state) {
     uint64_t seed = 7;
     for (int i = 0; i < 300; i++) {
         char message[100], peer[40];
-        for (size_t j = 0; j < sizeof message; j++)
-            message[j] = (char)(1 + random_below(&seed, 255));
-        for (size_t j = 0; j < sizeof peer; j++)
-            peer[j] = (char)(0x80 + random_below(&seed, 128));
+        for (size_t j = 0; j < sizeof message; j++) message[j] = (char)(1 + random_below(&seed, 255));
+        for (size_t j = 0; j < sizeof peer; j++) peer[j] = (char)(0x80 + random_below(&seed, 128));
         message[sizeof message - 1] = peer[sizeof peer - 1] = '\0';
         struct pg_log_about about = {.peer = peer};
         json_decref(parse(logged(true, &about, message)));
@@ -277,8 +272,7 @@ static void a_cut_inside_a_character_costs_only_that(void **state) {
     static char message[2 * PG_LOG_LINE_MAX];
     for (size_t shift = 0; shift < 3; shift++) {
         memset(message, 'a', shift);
-        for (size_t i = shift; i + 3 < sizeof message; i += 3)
-            memcpy(message + i, "\xe6\xbc\xa2", 4);
+        for (size_t i = shift; i + 3 < sizeof message; i += 3) memcpy(message + i, "\xe6\xbc\xa2", 4);
         json_t *object = parse(logged(true, NULL, message));
         const char *text = json_string_value(json_object_get(object, "message"));
         assert_int_equal(strlen(text), PG_LOG_LINE_MAX - 1);
@@ -336,8 +330,7 @@ static void without_memory_a_line_is_whole_or_missing(void **state) {
 }
 
 static void *write_many(void *argument) {
-    for (int i = 0; i < 300; i++)
-        write_one(argument);
+    for (int i = 0; i < 300; i++) write_one(argument);
     return NULL;
 }
 
@@ -345,8 +338,7 @@ static int write_from_threads(void *argument) {
     pthread_t threads[4];
     for (size_t i = 0; i < COUNT_OF(threads); i++)
         if (pthread_create(&threads[i], NULL, write_many, argument) != 0) return 1;
-    for (size_t i = 0; i < COUNT_OF(threads); i++)
-        pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < COUNT_OF(threads); i++) pthread_join(threads[i], NULL);
     return 0;
 }
 
@@ -371,8 +363,7 @@ static void levels_are_read_by_their_names_only(void **state) {
     static const char *const names[] = {"error", "warn", "info", "debug"};
     static const char *const bad[] = {"", "ERROR", "warning", "inf", "debug ", "0", "trace"};
     enum pg_log_level level = PG_LOG_WARN;
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        assert_false(pg_log_parse_level(bad[i], &level));
+    for (size_t i = 0; i < COUNT_OF(bad); i++) assert_false(pg_log_parse_level(bad[i], &level));
     assert_int_equal(level, PG_LOG_WARN);
     for (int i = 0; i < 4; i++) {
         assert_true(pg_log_parse_level(names[i], &level));

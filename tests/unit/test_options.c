@@ -18,13 +18,7 @@ static bool quiet;
 static struct pg_log log_ = {.program = "pg-test", .level = PG_LOG_INFO};
 
 static const struct pg_option table[] = {
-    {.name = "port",
-     .kind = PG_OPTION_COUNT,
-     .value = &port,
-     .argument = "N",
-     .help = "the port (80)",
-     .min = 1,
-     .max = 65535},
+    {.name = "port", .kind = PG_OPTION_COUNT, .value = &port, .argument = "N", .help = "the port (80)", .min = 1, .max = 65535},
     {.name = "size", .kind = PG_OPTION_SIZE, .value = &size, .argument = "SIZE", .help = "how much (2k)", .min = 1024},
     {.name = "wait-time",
      .kind = PG_OPTION_DURATION,
@@ -45,12 +39,7 @@ static const struct pg_option table[] = {
      .argument = "TEXT",
      .help = "what nobody knows",
      .variable = "TEST_JWT_SECRET"},
-    {.name = "private",
-     .kind = PG_OPTION_TEXT,
-     .value = &private_text,
-     .argument = "TEXT",
-     .help = "flag only",
-     .variable = ""},
+    {.name = "private", .kind = PG_OPTION_TEXT, .value = &private_text, .argument = "TEXT", .help = "flag only", .variable = ""},
     {.name = "quiet", .kind = PG_OPTION_FLAG, .value = &quiet, .help = "say nothing"},
 };
 static struct pg_options_found found;
@@ -72,25 +61,23 @@ static int parse_and_print(void *argument) {
     const struct run *run = argument;
     int argc = 0;
     clearenv();
-    for (const char *const *e = run->environment; *e; e++)
-        putenv((char *)*e);
-    while (run->arguments[argc])
-        argc++;
+    for (const char *const *e = run->environment; *e; e++) putenv((char *)*e);
+    while (run->arguments[argc]) argc++;
     int status = pg_options_parse(&options, argc, (char **)run->arguments);
     if (status != PG_OPTIONS_RUN) return status;
-    printf("port=%llu size=%llu wait=%llu url=%s secret=%s private=%s quiet=%d level=%d json=%d",
-           (unsigned long long)port, (unsigned long long)size, (unsigned long long)wait_time, server_url, secret,
-           private_text, quiet, (int)log_.level, log_.json);
+    printf("port=%llu size=%llu wait=%llu url=%s secret=%s private=%s quiet=%d level=%d json=%d", (unsigned long long)port,
+           (unsigned long long)size, (unsigned long long)wait_time, server_url, secret, private_text, quiet, (int)log_.level,
+           log_.json);
     return RAN;
 }
 
-#define ENV(...)                                                                                                       \
-    (const char *const[]) {                                                                                            \
-        __VA_ARGS__, NULL                                                                                              \
+#define ENV(...)                                                                                                                   \
+    (const char *const[]) {                                                                                                        \
+        __VA_ARGS__, NULL                                                                                                          \
     }
-#define ARGS(...)                                                                                                      \
-    (const char *const[]) {                                                                                            \
-        "pg-test", __VA_ARGS__, NULL                                                                                   \
+#define ARGS(...)                                                                                                                  \
+    (const char *const[]) {                                                                                                        \
+        "pg-test", __VA_ARGS__, NULL                                                                                               \
     }
 #define NONE ENV(NULL)
 
@@ -116,31 +103,28 @@ static void assert_error(const struct output *output, const char *wanted) {
 
 static void without_anything_the_defaults_stand(void **state) {
     (void)state;
-    assert_ran(run(NONE, ARGS(NULL)),
-               "port=80 size=2048 wait=30000 url=(default) secret= private= quiet=0 level=2 json=0");
+    assert_ran(run(NONE, ARGS(NULL)), "port=80 size=2048 wait=30000 url=(default) secret= private= quiet=0 level=2 json=0");
 }
 
 static void each_kind_is_read_from_flags(void **state) {
     (void)state;
-    assert_ran(
-        run(NONE, ARGS("--port", "3000", "--size=48k", "--wait-time", "200ms", "--server-url=wss://x", "--secret",
-                       "a b", "--private", "", "--quiet", "--log-level", "debug", "--log-format=json")),
-        "port=3000 size=49152 wait=200 url=wss://x secret=a b private= quiet=1 level=3 json=1");
+    assert_ran(run(NONE, ARGS("--port", "3000", "--size=48k", "--wait-time", "200ms", "--server-url=wss://x", "--secret", "a b",
+                              "--private", "", "--quiet", "--log-level", "debug", "--log-format=json")),
+               "port=3000 size=49152 wait=200 url=wss://x secret=a b private= quiet=1 level=3 json=1");
 }
 
 static void each_kind_is_read_from_the_environment(void **state) {
     (void)state;
-    assert_ran(
-        run(ENV("PIPEGATE_PORT=3000", "PIPEGATE_SIZE=48k", "PIPEGATE_WAIT_TIME=200ms", "PIPEGATE_SERVER_URL=wss://x",
-                "TEST_JWT_SECRET=abc", "PIPEGATE_QUIET=1", "PIPEGATE_LOG_LEVEL=debug", "PIPEGATE_LOG_FORMAT=json"),
-            ARGS(NULL)),
-        "port=3000 size=49152 wait=200 url=wss://x secret=abc private= quiet=1 level=3 json=1");
+    assert_ran(run(ENV("PIPEGATE_PORT=3000", "PIPEGATE_SIZE=48k", "PIPEGATE_WAIT_TIME=200ms", "PIPEGATE_SERVER_URL=wss://x",
+                       "TEST_JWT_SECRET=abc", "PIPEGATE_QUIET=1", "PIPEGATE_LOG_LEVEL=debug", "PIPEGATE_LOG_FORMAT=json"),
+                   ARGS(NULL)),
+               "port=3000 size=49152 wait=200 url=wss://x secret=abc private= quiet=1 level=3 json=1");
 }
 
 static void flags_win_over_the_environment(void **state) {
     (void)state;
-    assert_ran(run(ENV("PIPEGATE_PORT=1", "PIPEGATE_SERVER_URL=env", "PIPEGATE_LOG_LEVEL=error",
-                       "PIPEGATE_LOG_FORMAT=json", "PIPEGATE_QUIET=0"),
+    assert_ran(run(ENV("PIPEGATE_PORT=1", "PIPEGATE_SERVER_URL=env", "PIPEGATE_LOG_LEVEL=error", "PIPEGATE_LOG_FORMAT=json",
+                       "PIPEGATE_QUIET=0"),
                    ARGS("--port=2", "--server-url", "flag", "--log-level=warn", "--log-format=text", "--quiet")),
                "port=2 size=2048 wait=30000 url=flag secret= private= quiet=1 level=1 json=0");
     assert_ran(run(NONE, ARGS("--port", "1", "--port", "2")), "port=2 "); /* the last one */
@@ -155,27 +139,25 @@ static void a_flag_makes_a_wrong_variable_harmless(void **state) {
 
 static void a_variable_of_its_own_or_none_is_kept_to(void **state) {
     (void)state;
-    assert_ran(
-        run(ENV("PIPEGATE_SECRET=wrong", "PIPEGATE_PRIVATE=wrong", "PIPEGATE_server_url=wrong", "=wrong"), ARGS(NULL)),
-        "url=(default) secret= private= ");
+    assert_ran(run(ENV("PIPEGATE_SECRET=wrong", "PIPEGATE_PRIVATE=wrong", "PIPEGATE_server_url=wrong", "=wrong"), ARGS(NULL)),
+               "url=(default) secret= private= ");
 }
 
 static void an_empty_variable_is_none(void **state) {
     (void)state;
-    assert_ran(run(ENV("PIPEGATE_PORT=", "PIPEGATE_SIZE=", "PIPEGATE_WAIT_TIME=", "PIPEGATE_SERVER_URL=",
-                       "PIPEGATE_QUIET=", "PIPEGATE_LOG_LEVEL=", "PIPEGATE_LOG_FORMAT="),
+    assert_ran(run(ENV("PIPEGATE_PORT=", "PIPEGATE_SIZE=", "PIPEGATE_WAIT_TIME=", "PIPEGATE_SERVER_URL=", "PIPEGATE_QUIET=",
+                       "PIPEGATE_LOG_LEVEL=", "PIPEGATE_LOG_FORMAT="),
                    ARGS(NULL)),
                "port=80 size=2048 wait=30000 url=(default) secret= private= quiet=0 level=2 json=0");
 }
 
 static void a_flag_in_the_environment_has_its_words(void **state) {
     (void)state;
-    static char on[][24] = {"PIPEGATE_QUIET=1", "PIPEGATE_QUIET=true", "PIPEGATE_QUIET=YES", "PIPEGATE_QUIET=True", "PIPEGATE_QUIET=on"};
+    static char on[][24] = {"PIPEGATE_QUIET=1", "PIPEGATE_QUIET=true", "PIPEGATE_QUIET=YES", "PIPEGATE_QUIET=True",
+                            "PIPEGATE_QUIET=on"};
     static char off[][24] = {"PIPEGATE_QUIET=0", "PIPEGATE_QUIET=false", "PIPEGATE_QUIET=No", "PIPEGATE_QUIET=off"};
-    for (size_t i = 0; i < COUNT_OF(on); i++)
-        assert_ran(run(ENV(on[i]), ARGS(NULL)), "quiet=1");
-    for (size_t i = 0; i < COUNT_OF(off); i++)
-        assert_ran(run(ENV(off[i]), ARGS(NULL)), "quiet=0");
+    for (size_t i = 0; i < COUNT_OF(on); i++) assert_ran(run(ENV(on[i]), ARGS(NULL)), "quiet=1");
+    for (size_t i = 0; i < COUNT_OF(off); i++) assert_ran(run(ENV(off[i]), ARGS(NULL)), "quiet=0");
     assert_error(run(ENV("PIPEGATE_QUIET=maybe"), ARGS(NULL)), "PIPEGATE_QUIET takes yes or no, not \"maybe\"");
     assert_error(run(ENV("PIPEGATE_QUIET=2"), ARGS(NULL)), "PIPEGATE_QUIET takes yes or no, not \"2\"");
 }
@@ -219,8 +201,7 @@ static void each_kind_is_read_from_the_file(void **state) {
 static void flags_and_variables_win_over_the_file(void **state) {
     (void)state;
     const char *const *arguments = with_config("port = 1\nsize = 1k\nwait-time = 1s\nserver-url = file\nsecret =\n");
-    assert_ran(run(ENV("PIPEGATE_PORT=2", "PIPEGATE_SERVER_URL=variable", "TEST_JWT_SECRET=kept"),
-                   ARGS(arguments[1], "--port=3")),
+    assert_ran(run(ENV("PIPEGATE_PORT=2", "PIPEGATE_SERVER_URL=variable", "TEST_JWT_SECRET=kept"), ARGS(arguments[1], "--port=3")),
                "port=3 size=1024 wait=1000 url=variable secret=kept ");
     char variable[96];
     snprintf(variable, sizeof variable, "PIPEGATE_CONFIG=%s", config);
@@ -245,8 +226,7 @@ static void a_file_that_cannot_be_read_is_an_error(void **state) {
     (void)state;
     static char longest[PG_CONFIG_MAX + 2];
     char wanted[128];
-    assert_error(run(NONE, ARGS("--config=/nowhere/at/all")),
-                 "--config /nowhere/at/all cannot be read: No such file or directory");
+    assert_error(run(NONE, ARGS("--config=/nowhere/at/all")), "--config /nowhere/at/all cannot be read: No such file or directory");
     assert_error(run(NONE, ARGS("--config=/")), "--config / cannot be read: Is a directory");
     memset(longest, '#', PG_CONFIG_MAX);
     assert_ran(run(NONE, with_config(longest)), "port=80 ");
@@ -294,8 +274,7 @@ static void a_wrong_value_is_named_with_what_it_should_be(void **state) {
     assert_error(run(NONE, ARGS("--port", "")), "--port takes a whole number, not \"\"");
     assert_error(run(NONE, ARGS("--port=-1")), "--port takes a whole number, not \"-1\"");
     assert_error(run(NONE, ARGS("--size=10q")), "--size takes a size such as 48k or 10m, not \"10q\"");
-    assert_error(run(NONE, ARGS("--wait-time=soon")),
-                 "--wait-time takes a duration such as 200ms, 30s or 21d, not \"soon\"");
+    assert_error(run(NONE, ARGS("--wait-time=soon")), "--wait-time takes a duration such as 200ms, 30s or 21d, not \"soon\"");
     assert_error(run(ENV("PIPEGATE_WAIT_TIME=soon"), ARGS(NULL)),
                  "PIPEGATE_WAIT_TIME takes a duration such as 200ms, 30s or 21d, not \"soon\"");
     assert_error(run(NONE, ARGS("--log-level=loud")), "--log-level takes error, warn, info or debug, not \"loud\"");
@@ -344,8 +323,7 @@ static void an_error_is_one_line_whatever_is_wrong(void **state) {
     assert_error(run(NONE, ARGS("-\n")), "there is no option -?");
     /* Both are wrong: one is told. */
     assert_error(run(ENV("PIPEGATE_PORT=x"), ARGS("--size=y")), "--size takes a size such as 48k or 10m, not \"y\"");
-    assert_error(run(ENV("PIPEGATE_PORT=x", "PIPEGATE_SIZE=y"), ARGS(NULL)),
-                 "PIPEGATE_PORT takes a whole number, not \"x\"");
+    assert_error(run(ENV("PIPEGATE_PORT=x", "PIPEGATE_SIZE=y"), ARGS(NULL)), "PIPEGATE_PORT takes a whole number, not \"x\"");
     static char longest[5000] = "--port=";
     memset(longest + 7, 'x', sizeof longest - 8);
     const struct output *output = run(NONE, ARGS(longest));
@@ -355,11 +333,21 @@ static void an_error_is_one_line_whatever_is_wrong(void **state) {
 
 static void help_names_every_option_once(void **state) {
     (void)state;
-    static const char *const names[] = {"  --port N ",         "  --size SIZE ",       "  --wait-time TIME ",
-                                        "  --server-url URL ", "  --secret TEXT ",     "  --private TEXT ",
-                                        "  --quiet ",          "  --log-level LEVEL ", "  --log-format FORMAT ", "  --config FILE ",
-                                        "  --help ",           "  --version ",         "Usage: pg-test --port N\n  or:  pg-test --quiet\n\nWhat it does.\n\nOptions:\n",
-                                        "\nThe notes.\n",      "what nobody knows"};
+    static const char *const names[] = {"  --port N ",
+                                        "  --size SIZE ",
+                                        "  --wait-time TIME ",
+                                        "  --server-url URL ",
+                                        "  --secret TEXT ",
+                                        "  --private TEXT ",
+                                        "  --quiet ",
+                                        "  --log-level LEVEL ",
+                                        "  --log-format FORMAT ",
+                                        "  --config FILE ",
+                                        "  --help ",
+                                        "  --version ",
+                                        "Usage: pg-test --port N\n  or:  pg-test --quiet\n\nWhat it does.\n\nOptions:\n",
+                                        "\nThe notes.\n",
+                                        "what nobody knows"};
     const struct output *output = run(NONE, ARGS("--help"));
     assert_int_equal(output->status, 0);
     assert_string_equal(output->err, "");
@@ -374,8 +362,7 @@ static void help_names_every_option_once(void **state) {
 
 static void help_and_version_work_whatever_else_is_wrong(void **state) {
     (void)state;
-    const struct output *output =
-        run(ENV("PIPEGATE_PORT=x", "PIPEGATE_LOG_LEVEL=loud"), ARGS("--port=1", "--help", "--nonsense"));
+    const struct output *output = run(ENV("PIPEGATE_PORT=x", "PIPEGATE_LOG_LEVEL=loud"), ARGS("--port=1", "--help", "--nonsense"));
     assert_int_equal(output->status, 0);
     assert_string_equal(output->err, "");
     assert_non_null(strstr(output->out, "Usage: "));
@@ -409,8 +396,8 @@ static int parse_large_table(void *argument) {
     for (size_t i = 0; i < count; i++) {
         snprintf(names[i], sizeof names[i], "name%zu", i);
         snprintf(aliases[i], sizeof aliases[i], "also%zu", i);
-        many[i] = (struct pg_option){
-            .name = names[i], .kind = PG_OPTION_COUNT, .value = &values[i], .help = "", .alias = aliases[i]};
+        many[i] =
+            (struct pg_option){.name = names[i], .kind = PG_OPTION_COUNT, .value = &values[i], .help = "", .alias = aliases[i]};
     }
     snprintf(given, sizeof given, "--also%zu=7", count - 1);
     const struct pg_options large = {
@@ -456,7 +443,8 @@ static void a_value_that_the_program_refuses_is_named_by_where_it_stood(void **s
                         "pg-test: --port: this and 7 (try pg-test --help)\npg-test: --size is odd (try pg-test --help)\n");
     snprintf(wanted, sizeof wanted,
              "pg-test: PIPEGATE_PORT: this and 7 (try pg-test --help)\n"
-             "pg-test: %s line 4: size is odd (try pg-test --help)\n", config);
+             "pg-test: %s line 4: size is odd (try pg-test --help)\n",
+             config);
     assert_string_equal(run_in_child(blame_port_and_size, (void *)&both)->err, wanted);
 }
 

@@ -54,8 +54,7 @@ static void random_walk(size_t max, uint64_t seed, int steps) {
     model.length = 0;
     for (int i = 0; i < steps; i++) {
         size_t length = random_below(&seed, random_below(&seed, 3) ? max / 3 + 2 : max + 2);
-        for (size_t j = 0; j < length; j++)
-            bytes[j] = (uint8_t)random_next(&seed);
+        for (size_t j = 0; j < length; j++) bytes[j] = (uint8_t)random_next(&seed);
         if (random_below(&seed, 2)) append(&ring, bytes, length);
         else drop(&ring, length);
         assert_same(&ring);
@@ -71,8 +70,7 @@ static void random_walk(size_t max, uint64_t seed, int steps) {
 static void a_long_random_walk_agrees_with_a_plain_array(void **state) {
     (void)state;
     static const size_t sizes[] = {1, 2, 3, 7, 4095, 4096, 4097, 8192, 10000, 65537};
-    for (size_t i = 0; i < COUNT_OF(sizes); i++)
-        random_walk(sizes[i], i + 1, sizes[i] < 100 ? 5000 : 600);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) random_walk(sizes[i], i + 1, sizes[i] < 100 ? 5000 : 600);
 }
 
 static void bytes_wrap_around_the_end(void **state) {
@@ -100,8 +98,7 @@ static void growing_keeps_the_order_of_wrapped_bytes(void **state) {
     (void)state;
     static uint8_t bytes[20000];
     struct pg_ring ring;
-    for (size_t i = 0; i < sizeof bytes; i++)
-        bytes[i] = (uint8_t)(i * 31 / 7);
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 31 / 7);
     pg_ring_init(&ring, sizeof bytes);
     model.length = 0;
     append(&ring, bytes, 4096);
@@ -190,12 +187,9 @@ static void without_memory_nothing_changes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_long_random_walk_agrees_with_a_plain_array),
-        cmocka_unit_test(bytes_wrap_around_the_end),
-        cmocka_unit_test(growing_keeps_the_order_of_wrapped_bytes),
-        cmocka_unit_test(the_maximum_holds_on_both_sides),
-        cmocka_unit_test(memory_is_taken_only_while_bytes_are_held),
-        cmocka_unit_test(without_memory_nothing_changes),
+        cmocka_unit_test(a_long_random_walk_agrees_with_a_plain_array), cmocka_unit_test(bytes_wrap_around_the_end),
+        cmocka_unit_test(growing_keeps_the_order_of_wrapped_bytes),     cmocka_unit_test(the_maximum_holds_on_both_sides),
+        cmocka_unit_test(memory_is_taken_only_while_bytes_are_held),    cmocka_unit_test(without_memory_nothing_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,8 +117,7 @@ static int count_sockets(void *argument) {
     if (given->fds) setenv("LISTEN_FDS", given->fds, 1);
     setenv("LISTEN_FDNAMES", "http:admin", 1);
     int null = open("/dev/null", O_RDONLY);
-    for (int fd = PG_SERVICE_FIRST_SOCKET; fd < PG_SERVICE_FIRST_SOCKET + 3; fd++)
-        dup2(null, fd);
+    for (int fd = PG_SERVICE_FIRST_SOCKET; fd < PG_SERVICE_FIRST_SOCKET + 3; fd++) dup2(null, fd);
     if (pg_service_sockets() != given->wanted) return 1;
     if (getenv("LISTEN_PID") || getenv("LISTEN_FDS") || getenv("LISTEN_FDNAMES")) return 2;
     for (int i = 0; i < 3; i++) {
@@ -130,11 +129,11 @@ static int count_sockets(void *argument) {
 
 static void sockets_are_counted_for_this_process_only(void **state) {
     (void)state;
-    static const struct sockets table[] = {
-        {"self", "1", 1},        {"self", "2", 2},     {"self", "0", 0},         {"1", "1", 0},
-        {NULL, "1", 0},          {"self", NULL, 0},    {NULL, NULL, 0},          {"", "1", 0},
-        {"self", "", 0},         {"self", "-1", 0},    {"self", "17", 0},        {"self", "99999999999999999999", 0},
-        {"self", "nonsense", 0}, {"nonsense", "1", 0}, {"self", "4294967297", 0}};
+    static const struct sockets table[] = {{"self", "1", 1},        {"self", "2", 2},     {"self", "0", 0},
+                                           {"1", "1", 0},           {NULL, "1", 0},       {"self", NULL, 0},
+                                           {NULL, NULL, 0},         {"", "1", 0},         {"self", "", 0},
+                                           {"self", "-1", 0},       {"self", "17", 0},    {"self", "99999999999999999999", 0},
+                                           {"self", "nonsense", 0}, {"nonsense", "1", 0}, {"self", "4294967297", 0}};
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         struct sockets given = table[i];
         int status = run_in_child(count_sockets, &given)->status;
@@ -153,9 +152,17 @@ static void the_watchdog_s_interval_is_for_this_process_only(void **state) {
     static const struct {
         const char *us, *pid; /* NULL: unset; "self": this process's */
         uint64_t wanted_ms;
-    } table[] = {{"30000000", NULL, 30000}, {"30000000", "self", 30000}, {"30000000", "1", 0}, {NULL, NULL, 0},
-                 {NULL, "self", 0},         {"", NULL, 0},               {"0", NULL, 0},       {"1999", NULL, 0},
-                 {"2000", NULL, 2},         {"-5000", NULL, 0},          {"nonsense", NULL, 0}};
+    } table[] = {{"30000000", NULL, 30000},
+                 {"30000000", "self", 30000},
+                 {"30000000", "1", 0},
+                 {NULL, NULL, 0},
+                 {NULL, "self", 0},
+                 {"", NULL, 0},
+                 {"0", NULL, 0},
+                 {"1999", NULL, 0},
+                 {"2000", NULL, 2},
+                 {"-5000", NULL, 0},
+                 {"nonsense", NULL, 0}};
     char self[32];
     snprintf(self, sizeof self, "%ld", (long)getpid());
     for (size_t i = 0; i < COUNT_OF(table); i++) {

@@ -110,8 +110,8 @@ static void counters_and_gauges_have_their_heading(void **state) {
 
 static void a_latency_counts_in_the_bucket_whose_bound_it_reaches(void **state) {
     (void)state;
-    static const uint64_t bounds_us[PG_HISTOGRAM_BUCKETS] = {
-        500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000, 60000000};
+    static const uint64_t bounds_us[PG_HISTOGRAM_BUCKETS] = {500,    1000,   2500,   5000,    10000,   25000,    50000,
+                                                             100000, 250000, 500000, 1000000, 2500000, 10000000, 60000000};
     for (size_t i = 0; i < PG_HISTOGRAM_BUCKETS; i++) {
         struct pg_histogram histogram = {0};
         pg_histogram_observe(&histogram, bounds_us[i]);
@@ -134,17 +134,15 @@ static void a_histogram_is_cumulative_and_closes_with_all(void **state) {
     struct pg_text text = pg_text_in(data, sizeof data);
     struct pg_histogram histogram = {0};
     static const uint64_t seen[] = {400, 500, 501, 99999, 61000000};
-    for (size_t i = 0; i < COUNT_OF(seen); i++)
-        pg_histogram_observe(&histogram, seen[i]);
+    for (size_t i = 0; i < COUNT_OF(seen); i++) pg_histogram_observe(&histogram, seen[i]);
     pg_metrics_histogram(&text, "pg_s", "Latency.", &histogram);
-    assert_string_equal(data,
-                        "# HELP pg_s Latency.\n# TYPE pg_s histogram\n"
-                        "pg_s_bucket{le=\"0.0005\"} 2\npg_s_bucket{le=\"0.001\"} 3\npg_s_bucket{le=\"0.0025\"} 3\n"
-                        "pg_s_bucket{le=\"0.005\"} 3\npg_s_bucket{le=\"0.01\"} 3\npg_s_bucket{le=\"0.025\"} 3\n"
-                        "pg_s_bucket{le=\"0.05\"} 3\npg_s_bucket{le=\"0.1\"} 4\npg_s_bucket{le=\"0.25\"} 4\n"
-                        "pg_s_bucket{le=\"0.5\"} 4\npg_s_bucket{le=\"1\"} 4\npg_s_bucket{le=\"2.5\"} 4\n"
-                        "pg_s_bucket{le=\"10\"} 4\npg_s_bucket{le=\"60\"} 4\npg_s_bucket{le=\"+Inf\"} 5\n"
-                        "pg_s_sum 61.101400\npg_s_count 5\n");
+    assert_string_equal(data, "# HELP pg_s Latency.\n# TYPE pg_s histogram\n"
+                              "pg_s_bucket{le=\"0.0005\"} 2\npg_s_bucket{le=\"0.001\"} 3\npg_s_bucket{le=\"0.0025\"} 3\n"
+                              "pg_s_bucket{le=\"0.005\"} 3\npg_s_bucket{le=\"0.01\"} 3\npg_s_bucket{le=\"0.025\"} 3\n"
+                              "pg_s_bucket{le=\"0.05\"} 3\npg_s_bucket{le=\"0.1\"} 4\npg_s_bucket{le=\"0.25\"} 4\n"
+                              "pg_s_bucket{le=\"0.5\"} 4\npg_s_bucket{le=\"1\"} 4\npg_s_bucket{le=\"2.5\"} 4\n"
+                              "pg_s_bucket{le=\"10\"} 4\npg_s_bucket{le=\"60\"} 4\npg_s_bucket{le=\"+Inf\"} 5\n"
+                              "pg_s_sum 61.101400\npg_s_count 5\n");
 }
 
 static void metrics_that_do_not_fit_lose_whole_lines(void **state) {

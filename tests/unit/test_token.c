@@ -18,8 +18,7 @@
 #define UUID "123e4567-e89b-12d3-a456-426614174000"
 enum { NOW = 1700000000, TTL = 3600, LEEWAY = 60 };
 
-static const struct pg_id tunnel = {
-    {0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40}};
+static const struct pg_id tunnel = {{0x12, 0x3e, 0x45, 0x67, 0xe8, 0x9b, 0x12, 0xd3, 0xa4, 0x56, 0x42, 0x66, 0x14, 0x17, 0x40}};
 static struct pg_secret secret;
 
 /* Made with Python's hmac for NOW and TTL: libjwt is not the only one that reads and writes these. */
@@ -117,8 +116,8 @@ static void another_tunnel_is_refused(void **state) {
 
 static void another_secret_is_refused(void **state) {
     (void)state;
-    static const char *const keys[] = {SECRET "x", "0123456789abcdef0123456789abcdeF",
-                                       "0123456789abcdef0123456789abcde", "0123456789abcdef", "x"};
+    static const char *const keys[] = {SECRET "x", "0123456789abcdef0123456789abcdeF", "0123456789abcdef0123456789abcde",
+                                       "0123456789abcdef", "x"};
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         char *token = forge(JWT_ALG_HS256, keys[i], CLAIMS(TIMES));
         assert_says(token, NOW, not_signed);
@@ -171,8 +170,7 @@ static void a_missing_or_wrong_claim_is_named(void **state) {
         {"{\"iss\":\"pipegate\",\"sub\":\"" UUID "\"" TIMES "}", "the token is not for pipegate"},
         {"{\"iss\":\"Pipegate\",\"aud\":\"pipegate\",\"sub\":\"" UUID "\"" TIMES "}", "the token is not for pipegate"},
         {"{\"iss\":\"pipegate\",\"aud\":\"other\",\"sub\":\"" UUID "\"" TIMES "}", "the token is not for pipegate"},
-        {"{\"iss\":\"pipegate\",\"aud\":[\"pipegate\"],\"sub\":\"" UUID "\"" TIMES "}",
-         "the token is not for pipegate"},
+        {"{\"iss\":\"pipegate\",\"aud\":[\"pipegate\"],\"sub\":\"" UUID "\"" TIMES "}", "the token is not for pipegate"},
         {"{\"iss\":1,\"aud\":\"pipegate\",\"sub\":\"" UUID "\"" TIMES "}", "the token is not for pipegate"},
         {"{\"iss\":\"pipegate\",\"aud\":\"pipegate\"" TIMES "}", "the token names no tunnel"},
         {"{\"iss\":\"pipegate\",\"aud\":\"pipegate\",\"sub\":\"\"" TIMES "}", "the token names no tunnel"},
@@ -183,8 +181,7 @@ static void a_missing_or_wrong_claim_is_named(void **state) {
          "the token is for another tunnel"},
         {"{\"iss\":\"pipegate\",\"aud\":\"pipegate\",\"sub\":\"123E4567-E89B-12D3-A456-426614174000\"" TIMES "}", NULL},
     };
-    for (size_t i = 0; i < COUNT_OF(table); i++)
-        assert_claims_say(table[i].claims, table[i].wanted);
+    for (size_t i = 0; i < COUNT_OF(table); i++) assert_claims_say(table[i].claims, table[i].wanted);
     assert_string_equal(not_for_us, table[1].wanted);
     assert_string_equal(no_tunnel, table[8].wanted);
 }
@@ -241,8 +238,7 @@ static void garbage_is_refused(void **state) {
                                           "eyJhbGciOiJIUzI1NiJ9.e30.eA",
                                           "\n\n",
                                           "=.=.="};
-    for (size_t i = 0; i < COUNT_OF(garbage); i++)
-        assert_says(garbage[i], NOW, not_signed);
+    for (size_t i = 0; i < COUNT_OF(garbage); i++) assert_says(garbage[i], NOW, not_signed);
 }
 
 static void a_token_cut_or_changed_anywhere_is_refused(void **state) {
@@ -372,8 +368,7 @@ static void a_longer_file_is_not_read_in_part(void **state) {
 static void *write_in_pieces(void *argument) {
     int fd = *(int *)argument, unread = 1;
     ssize_t first = write(fd, SECRET, 1);
-    while (unread > 0 && ioctl(fd, FIONREAD, &unread) == 0)
-        sched_yield();
+    while (unread > 0 && ioctl(fd, FIONREAD, &unread) == 0) sched_yield();
     ssize_t rest = write(fd, &(SECRET "\n")[1], sizeof SECRET - 1);
     close(fd);
     return first == 1 && rest == sizeof SECRET - 1 ? argument : NULL;

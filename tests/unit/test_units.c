@@ -91,13 +91,20 @@ static void durations_are_milliseconds(void **state) {
 
 static void durations_are_written_in_the_largest_unit_that_fits(void **state) {
     (void)state;
-    static const struct good table[] = {{"0s", 0},          {"1ms", 1},       {"999ms", 999},    {"1s", 1000},
-                                        {"1500ms", 1500},   {"90s", 90000},   {"1m", 60000},     {"1h", 3600000},
-                                        {"25h", 90000000},  {"1d", 86400000}, {"36500d", 3153600000000},
+    static const struct good table[] = {{"0s", 0},
+                                        {"1ms", 1},
+                                        {"999ms", 999},
+                                        {"1s", 1000},
+                                        {"1500ms", 1500},
+                                        {"90s", 90000},
+                                        {"1m", 60000},
+                                        {"1h", 3600000},
+                                        {"25h", 90000000},
+                                        {"1d", 86400000},
+                                        {"36500d", 3153600000000},
                                         {"18446744073709551615ms", UINT64_MAX}};
     char text[PG_DURATION_TEXT];
-    for (size_t i = 0; i < COUNT_OF(table); i++)
-        assert_string_equal(pg_duration_text(table[i].value, text), table[i].text);
+    for (size_t i = 0; i < COUNT_OF(table); i++) assert_string_equal(pg_duration_text(table[i].value, text), table[i].text);
 }
 
 static void sizes_are_powers_of_1024_in_either_case(void **state) {
@@ -114,8 +121,7 @@ static void sizes_are_powers_of_1024_in_either_case(void **state) {
         {"8589934591g", 9223372035781033984},
         {"999999999999999999", 999999999999999999},
     };
-    static const char *const bad[] = {"8589934592g", "8796093022208m", "9007199254740992k", "1t", "1ms", "1s", "1d",
-                                      "1b"};
+    static const char *const bad[] = {"8589934592g", "8796093022208m", "9007199254740992k", "1t", "1ms", "1s", "1d", "1b"};
     assert_reads(pg_parse_size, good, COUNT_OF(good));
     assert_refuses(pg_parse_size, bad, COUNT_OF(bad));
     assert_refuses(pg_parse_size, garbage, COUNT_OF(garbage));
@@ -123,8 +129,7 @@ static void sizes_are_powers_of_1024_in_either_case(void **state) {
 
 static void counts_are_digits(void **state) {
     (void)state;
-    static const struct good good[] = {
-        {"0", 0}, {"1", 1}, {"000000000000000001", 1}, {"999999999999999999", 999999999999999999}};
+    static const struct good good[] = {{"0", 0}, {"1", 1}, {"000000000000000001", 1}, {"999999999999999999", 999999999999999999}};
     static const char *const bad[] = {"1k", "1m", "1s", "1g"};
     assert_reads(pg_parse_count, good, COUNT_OF(good));
     assert_refuses(pg_parse_count, bad, COUNT_OF(bad));

@@ -57,7 +57,8 @@ static void a_stale_socket_is_replaced_and_a_living_one_is_not(void **state) {
     (void)state;
     int first = pg_unix_listen(path, error);
     assert_true(first >= 0);
-    assert_refused(path, "is in use: stop the process that listens there or name another path (--socket, --listen: or give --share to both)");
+    assert_refused(
+        path, "is in use: stop the process that listens there or name another path (--socket, --listen: or give --share to both)");
     close(first); /* as if it was killed: the file stays */
     assert_int_equal(pg_unix_connect(path), -1);
     assert_int_equal(errno, ECONNREFUSED);

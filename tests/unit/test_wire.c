@@ -99,8 +99,7 @@ static void an_unknown_type_is_an_error(void **state) {
 
 static void each_flag_bit_is_taken_only_where_it_is_defined(void **state) {
     (void)state;
-    static const uint16_t allowed[] = {
-        [PG_OPEN] = 0x03, [PG_HEAD] = 0x01, [PG_DATA] = 0x01, [PG_RESUME] = 0x3c, [PG_RESET] = 0};
+    static const uint16_t allowed[] = {[PG_OPEN] = 0x03, [PG_HEAD] = 0x01, [PG_DATA] = 0x01, [PG_RESUME] = 0x3c, [PG_RESET] = 0};
     for (int type = PG_ATTACHED; type <= PG_RESET; type++) {
         for (int bit = 0; bit < 16; bit++) {
             sample_typical(&sample, (enum pg_type)type);
@@ -120,8 +119,7 @@ static void a_frame_cut_at_any_byte_is_an_error(void **state) {
     for (int type = PG_ATTACHED; type <= PG_RESET; type++) {
         sample_typical(&sample, (enum pg_type)type);
         size_t whole = sample.length;
-        for (sample.length = 0; sample.length < whole; sample.length++)
-            assert_says(sample.length < 48 ? too_short : differs);
+        for (sample.length = 0; sample.length < whole; sample.length++) assert_says(sample.length < 48 ? too_short : differs);
         sample.length = whole + 1;
         assert_says(differs);
     }
@@ -133,8 +131,7 @@ static void the_length_must_be_exactly_what_follows(void **state) {
     for (size_t i = 0; i < COUNT_OF(off_by); i++) {
         sample_typical(&sample, PG_DATA);
         uint32_t length = 10 + off_by[i];
-        for (int byte = 0; byte < 4; byte++)
-            sample.bytes[4 + byte] = (uint8_t)(length >> (24 - 8 * byte));
+        for (int byte = 0; byte < 4; byte++) sample.bytes[4 + byte] = (uint8_t)(length >> (24 - 8 * byte));
         assert_says(differs);
     }
 }

@@ -50,10 +50,8 @@ static unsigned walk(struct pg_fields fields) {
     struct pg_field field;
     unsigned sum = 0;
     while (pg_fields_next(&fields, &field)) {
-        for (size_t i = 0; i < field.name_length; i++)
-            sum += (unsigned char)field.name[i];
-        for (size_t i = 0; i < field.value_length; i++)
-            sum += (unsigned char)field.value[i];
+        for (size_t i = 0; i < field.name_length; i++) sum += (unsigned char)field.name[i];
+        for (size_t i = 0; i < field.value_length; i++) sum += (unsigned char)field.value[i];
     }
     return sum;
 }
@@ -431,8 +429,7 @@ static void a_changed_byte_is_refused_or_read_inside_the_frame(void **state) {
             if (pg_open_decode(&frame, &open_)) continue;
             size_t count = 0;
             struct pg_fields list = open_.fields;
-            while (count < COUNT_OF(fields) && pg_fields_next(&list, &fields[count]))
-                count++;
+            while (count < COUNT_OF(fields) && pg_fields_next(&list, &fields[count])) count++;
             uint8_t back[OPEN_HEAD];
             assert_int_equal(pg_open_size(&open_, fields, count), OPEN_HEAD);
             pg_open_put(back, &open_, fields, count);
