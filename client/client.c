@@ -193,6 +193,7 @@ static void start_signals(struct client *client) {
 
 int client_run(struct config *config) {
     struct client client = {.config = config, .instance = pg_id_random()};
+    pg_heap_small_pages();
     pg_heap_one_arena(); /* libcurl's resolver threads would get one each */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || uv_loop_init(&client.loop) != 0) {
         pg_log(&config->log, PG_LOG_ERROR, NULL, "cannot start: libcurl or libuv fails to initialise");

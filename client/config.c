@@ -145,7 +145,7 @@ int config_parse(struct config *config, struct pg_options_found *found, int argc
          .kind = PG_OPTION_TEXT,
          .value = &raw.token_file,
          .argument = "FILE",
-         .help = "read it from FILE, again at each connect"},
+         .help = "read it from FILE, again at each connect (a pipe: once)"},
         {.name = "ca",
          .kind = PG_OPTION_TEXT,
          .value = &raw.ca,

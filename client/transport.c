@@ -67,8 +67,9 @@ static void set_error(struct transport *transport, CURLcode result) {
     if (result == CURLE_OPERATION_TIMEDOUT) text = "no answer in time";
     const char *advice = "";
     if (result == CURLE_PEER_FAILED_VERIFICATION) advice = " (--ca FILE names one to trust)";
-    if (strstr(text, "wrong version number"))
-        advice = " (does the server speak ws:// there, without TLS?)"; /* as OpenSSL says it */
+    /* As OpenSSL says it, before 3.2 and from then on. */
+    if (strstr(text, "wrong version number") || strstr(text, "packet length too long"))
+        advice = " (does the server speak ws:// there, without TLS?)";
     char sentence[sizeof transport->error];
     snprintf(sentence, sizeof sentence, "%.*s%s", (int)(CURL_ERROR_SIZE - 1), text, advice);
     memcpy(transport->error, sentence, sizeof sentence);

@@ -234,7 +234,7 @@ static void on_room(void *owner, struct link *link) {
 
 /* --- Ends --- */
 
-static void describe_status(const struct link_end *end, char *to, size_t room) {
+static void describe_status(const struct link_end *end, bool tls, char *to, size_t room) {
     unsigned status = end->status;
     const char *said = end->said;
     if (end->ours) snprintf(to, room, "the broker refuses (HTTP %u): %s", status, said);
@@ -251,7 +251,9 @@ static void describe_status(const struct link_end *end, char *to, size_t room) {
                  "the server answers, but not as a broker (HTTP %u): see the path in --server-url, and that its site passes "
                  "the upgrade on to pg-broker",
                  status);
-    else snprintf(to, room, "the server refuses the connection (HTTP %u)", status);
+    else /* 400 is what web servers say to plain HTTP on a port for TLS */
+        snprintf(to, room, "the server refuses the connection (HTTP %u)%s", status,
+                 status == 400 && !tls ? " (does it want TLS, wss://?)" : "");
 }
 
 static void describe(const struct tunnel *tunnel, const struct link_end *end, char *to, size_t room) {
@@ -260,7 +262,7 @@ static void describe(const struct tunnel *tunnel, const struct link_end *end, ch
     server_url_host(&config->server, where);
     switch (end->reason) {
     case LINK_UNREACHABLE: snprintf(to, room, "cannot connect to %.256s: %s", where, end->said); break;
-    case LINK_REFUSED: describe_status(end, to, room); break;
+    case LINK_REFUSED: describe_status(end, config->server.tls, to, room); break;
     case LINK_BAD: snprintf(to, room, "%.256s is no PipeGate broker: %s", where, end->said); break;
     case LINK_SILENT: snprintf(to, room, "%.256s does not answer the handshake", where); break;
     case LINK_LOST:

@@ -272,6 +272,7 @@ static int run(struct handler *handler) {
 }
 
 int handler_run(const struct handler_config *config, const struct pg_log *log) {
+    pg_heap_small_pages();
     pg_heap_keep();
     prepare_process();
     struct handler *handler = calloc(1, sizeof *handler);

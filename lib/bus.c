@@ -171,13 +171,12 @@ static void on_inbox_down(void *owner) {
 static bool on_refused(void *owner, const char *why) {
     struct pg_bus *bus = owner;
     char sentence[320];
+    if (bus->refused) return true;
     if (!bus->options.events.on_refused || bus->closing || pg_connection_times_up(bus->commands) > 0) return false;
-    if (!bus->refused) {
-        snprintf(sentence, sizeof sentence,
-                 "Redis answers, but %s (the password belongs into --redis-password-file, a user into the URL)", why);
-        bus->refused = true;
-        bus->options.events.on_refused(bus->options.owner, sentence);
-    }
+    snprintf(sentence, sizeof sentence,
+             "Redis answers, but %s (the password belongs into --redis-password-file, a user into the URL)", why);
+    bus->refused = true;
+    bus->options.events.on_refused(bus->options.owner, sentence);
     return true;
 }
 
@@ -263,7 +262,6 @@ static void on_part_closed(void *owner) {
     pg_outbox_clear(&bus->outbox);
     pg_bus_drop_held(bus);
     if (bus->on_closed) bus->on_closed(bus->options.owner);
-    explicit_bzero(&bus->url, sizeof bus->url);
     free(bus);
 }
 

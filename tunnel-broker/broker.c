@@ -351,6 +351,7 @@ static void close_all(struct broker *broker) {
 
 int broker_run(const struct config *config, const struct pg_log *log) {
     struct broker *broker = calloc(1, sizeof *broker);
+    pg_heap_small_pages();
     pg_heap_keep();
     if (!broker || uv_loop_init(&broker->loop) != 0) {
         pg_log(log, PG_LOG_ERROR, NULL, "out of memory at the start");

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from kit import tokens
+from kit import ports, tokens
 from kit.background import Background
 from kit.programs import Program, found, path_of, run
 from kit.relay import Relay
@@ -406,11 +406,34 @@ def test_tls(tls_front, stack, service, tunnel, how):
     works(next(iter(stack.fronts.values())), tunnel, service)
 
 
-def test_tls_or_not_as_the_server_does(tls_front, stack, tunnel):
-    """Who says ws:// where it should be wss://, or the other way round, is told."""
+@pytest.fixture
+def tls_caddy(tmp_path):
+    """The port of a Caddy that speaks TLS itself."""
+    port = ports.take()
+    (tmp_path / "Caddyfile").write_text(f"""{{
+	admin off
+	skip_install_trust
+	auto_https disable_redirects
+}}
+https://localhost:{port} {{
+	tls internal
+	respond hello
+}}
+""")
+    caddy = Program("caddy", [found("caddy"), "run", "--config", str(tmp_path / "Caddyfile"), "--adapter", "caddyfile"],
+                    env={"XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)})
+    caddy.await_line("serving initial configuration", stream="err")
+    yield port
+    caddy.kill()
+    ports.give_back(port)
+
+
+def test_tls_or_not_as_the_server_does(tls_front, tls_caddy, stack, tunnel):
+    """Who says ws:// where it should be wss://, or the other way round, is told; by a server that hangs up, and by one that answers."""
     host, port = next(iter(stack.fronts.values())).address
-    for url, advice in ((f"wss://{host}:{port}", r"does the server speak ws://"),
-                        (f"ws://127.0.0.1:{tls_front.port}", r"does it want TLS, wss://\?")):
+    for url, advice in ((f"wss://{host}:{port}", "does the server speak ws://"),
+                        (f"ws://127.0.0.1:{tls_front.port}", r"did not answer the handshake: .*does it want TLS, wss://\?"),
+                        (f"ws://localhost:{tls_caddy}", r"HTTP 400.*does it want TLS, wss://\?")):
         client = start(stack, "--port", "1", "--server-url", f"{url}/{tunnel}", tunnel=tunnel)
         client.await_line(advice, stream="err")
 
