@@ -267,7 +267,7 @@ static void read_ended(struct link *link, const char *why) {
 
 /* Returns false when there is no more to read for now, or the link ended. */
 static bool read_some(struct link *link) {
-    if (IN_SIZE - link->in_end < READ_SIZE) { /* less than a message is held, so it makes room */
+    if (IN_SIZE - link->in_end < READ_SIZE) { /* at most a message is held, or the answer to the handshake: it makes room */
         memmove(link->in, link->in + link->in_start, link->in_end - link->in_start);
         link->in_end -= link->in_start;
         link->in_start = 0;
@@ -314,8 +314,8 @@ static void on_connected(void *owner) {
     link_flush(link);
 }
 
-static void on_failed(void *owner, const char *why) {
-    finish(owner, (struct link_end){.reason = LINK_UNREACHABLE, .said = why});
+static void on_failed(void *owner, const char *why, bool reached) {
+    finish(owner, (struct link_end){.reason = LINK_UNREACHABLE, .reached = reached, .said = why});
 }
 
 static void on_timer(uv_timer_t *timer) {

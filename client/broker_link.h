@@ -14,7 +14,7 @@
 struct link;
 
 enum link_reason {
-    LINK_UNREACHABLE, /* no name, no connection, no TLS: `said` tells */
+    LINK_UNREACHABLE, /* no name, no connection, no TLS (`reached`): `said` tells */
     LINK_REFUSED,     /* an HTTP answer that was no upgrade: `status`, `ours`, `said` */
     LINK_BAD,         /* it does not keep to HTTP or RFC 6455: `said` tells */
     LINK_SILENT,      /* no answer to the handshake in time */
@@ -25,6 +25,7 @@ enum link_reason {
 struct link_end {
     enum link_reason reason;
     bool upgraded; /* it had become a WebSocket */
+    bool reached;  /* TCP stood */
     unsigned status;
     bool ours;
     const char *said; /* no control bytes; valid for the call */

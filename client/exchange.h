@@ -138,8 +138,8 @@ void exchange_widen(struct exchange *exchange);
 /* An acknowledgement of response bytes. False: of more than was sent. */
 bool exchange_acked(struct exchange *exchange, uint64_t received);
 
-/* A RESUME from the handler, with what it has. False: it asks for bytes it had acknowledged, or for more than there
- * were. */
+/* A RESUME from the handler, with what it has. False: it has more than there was. What it had
+ * acknowledged already is old news, and changes nothing. */
 bool exchange_resume(struct exchange *exchange, uint64_t received, bool head_seen, bool end_seen);
 
 /* --- Frames --- */

@@ -132,14 +132,15 @@ enum handshake_result handshake_check(const char *bytes, size_t length, bool end
     size_t seen = length < strlen(version) ? length : strlen(version);
     if (memcmp(bytes, version, seen) != 0) return bad(answer, "it does not speak HTTP");
     const char *blank = memmem(bytes, length, "\r\n\r\n", 4);
-    if (!blank && length >= HANDSHAKE_ANSWER_MAX) return bad(answer, "its answer's head is too long");
+    size_t head_length = blank ? (size_t)(blank + 4 - bytes) : length;
+    if (head_length > HANDSHAKE_ANSWER_MAX) return bad(answer, "its answer's head is too long");
     if (!blank) return ended ? bad(answer, "it hung up in the middle of its answer") : HANDSHAKE_MORE;
     struct head head = {.at = bytes, .end = blank + 2};
     const char *status = bytes + strlen("HTTP/1.1 ");
     if (status + 3 > blank || status[-1] != ' ' || strspn(status, "0123456789") != 3)
         return bad(answer, "its answer has no status");
     answer->status = (unsigned)((status[0] - '0') * 100 + (status[1] - '0') * 10 + (status[2] - '0'));
-    answer->consumed = (size_t)(blank + 4 - bytes);
+    answer->consumed = head_length;
     if (answer->status == 101) return check_upgrade(&head, key, answer);
     return refused(&head, blank + 4, length - answer->consumed, ended, answer);
 }

@@ -9,7 +9,7 @@
 
 enum {
     HANDSHAKE_KEY = 25,           /* Sec-WebSocket-Key with its NUL */
-    HANDSHAKE_ANSWER_MAX = 16384, /* a longer answer is a bad one */
+    HANDSHAKE_ANSWER_MAX = 16384, /* an answer with a longer head is a bad one */
     HANDSHAKE_SAID_MAX = 256
 };
 
@@ -35,7 +35,8 @@ struct handshake_answer {
                                     */
 };
 
-/* Looks at all that was received so far. `ended`: nothing more will come. */
+/* Looks at all that was received so far. `ended`: nothing more will come. With more than HANDSHAKE_ANSWER_MAX + HANDSHAKE_SAID_MAX
+ * bytes it never asks for more. */
 enum handshake_result handshake_check(const char *bytes, size_t length, bool ended, const char *key,
                                       struct handshake_answer *answer);
 

@@ -26,7 +26,7 @@ struct local_service {
     struct list idle;
     struct list waking;
     size_t idle_count;
-    struct pg_field *scratch; /* RESPONSE_FIELDS_MAX of them */
+    struct pg_field *scratch; /* PG_RESPONSE_FIELDS_MAX of them */
     char place[320];          /* "the local service at localhost:3000" */
     void (*on_closed)(void *owner);
     void *owner;
@@ -413,7 +413,7 @@ struct local_service *local_service_new(const struct local_service_options *opti
                                              .on_socket = on_socket,
                                              .on_closing = on_closing,
                                              .owner = service};
-    service->scratch = calloc(RESPONSE_FIELDS_MAX, sizeof *service->scratch);
+    service->scratch = calloc(PG_RESPONSE_FIELDS_MAX, sizeof *service->scratch);
     service->curl_loop = service->scratch ? curl_loop_new(&loop_options) : NULL;
     if (service->curl_loop) return service;
     free(service->scratch);

@@ -69,7 +69,7 @@ static const char *take_field(struct response_head *head, const char *line, size
     while (value_length && is_blank(*value)) value++, value_length--;
     if (!pg_http_is_token(line, name) || name > UINT16_MAX) return "sent a header field with an invalid name";
     if (!pg_http_is_value(value, value_length)) return "sent a header field with an invalid value";
-    if (head->count == RESPONSE_FIELDS_MAX) return "sent too many header fields";
+    if (head->count == PG_RESPONSE_FIELDS_MAX) return "sent too many header fields";
     if (!fits(head, FIELD_FIXED + name + value_length)) return "sent a response head that is too large";
     if (!make_room(head, FIELD_FIXED + name + value_length)) return "sent a response head, and memory is out";
     uint8_t *to = head->bytes + head->length;
@@ -88,13 +88,15 @@ enum response_head_result response_head_line(struct response_head *head, const c
     if (head->awaits == RESPONSE_HEAD_DONE) return RESPONSE_HEAD_MORE; /* a trailer */
     if (length && line[length - 1] == '\n') length--;
     if (length && line[length - 1] == '\r') length--;
+    bool blank = length == 0;
     while (length && is_blank(line[length - 1])) length--;
     if (head->awaits == RESPONSE_HEAD_STATUS) {
         *error = take_status(head, line, length);
-    } else if (length == 0) {
+    } else if (blank) {
         head->awaits = head->status < 200 ? RESPONSE_HEAD_STATUS : RESPONSE_HEAD_DONE;
         if (head->awaits == RESPONSE_HEAD_DONE) return RESPONSE_HEAD_COMPLETE;
     } else if (is_blank(*line) && head->count) {
+        if (length == 0) return RESPONSE_HEAD_MORE; /* nothing but blanks, folded (RFC 9112 5.2): it ends no head */
         *error = pg_http_is_value(line, length) ? take_folded(head, line, length) : "sent a header field with an invalid value";
     } else {
         *error = take_field(head, line, length);
@@ -129,7 +131,7 @@ const char *response_head_fields(const struct response_head *head, struct pg_fie
     while (pg_fields_next(&list, &fields[found])) {
         if (pg_http_name_is(&fields[found], "transfer-encoding")) chunked = true;
         found++;
-        if (found == RESPONSE_FIELDS_MAX) break;
+        if (found == PG_RESPONSE_FIELDS_MAX) break;
     }
     *count = pg_http_strip_hop_by_hop(fields, found);
     return check_lengths(fields, count, chunked, body_length);

@@ -4,8 +4,6 @@
 
 #include "wire.h"
 
-enum { RESPONSE_FIELDS_MAX = 1000 };
-
 /* Zeroed = empty. */
 struct response_head {
     uint8_t *bytes; /* the fields, encoded as in WIRE.md; owned */
@@ -25,7 +23,7 @@ enum response_head_result {
 /* One line with its line end. */
 enum response_head_result response_head_line(struct response_head *head, const char *line, size_t length, const char **error);
 
-/* The complete head's fields as they go on: into `fields` (room for RESPONSE_FIELDS_MAX), without hop-by-hop ones;
+/* The complete head's fields as they go on: into `fields` (room for PG_RESPONSE_FIELDS_MAX), without hop-by-hop ones;
  * Content-Length at most once, and not when the length came from chunks. *body_length is its value or
  * PG_LENGTH_UNKNOWN. They point into the head. NULL, or what is wrong, as above. */
 const char *response_head_fields(const struct response_head *head, struct pg_field *fields, size_t *count, uint64_t *body_length);

@@ -19,7 +19,6 @@ struct transport {
     uv_poll_t poll;
     bool connected; /* the poll handle exists */
     bool wants_write;
-    bool closing;
     size_t open_handles; /* the poll handle and the curl_loop */
     void (*on_closed)(void *owner);
     char error[CURL_ERROR_SIZE + 64];
@@ -90,13 +89,15 @@ static bool watch_socket(struct transport *transport) {
 
 static void on_done(void *owner, CURL *easy, CURLcode result) {
     struct transport *transport = owner;
-    (void)easy; /* stays added: removing it would close the connection */
+    /* It stays added: removing it would close the connection. */
     if (result == CURLE_OK && watch_socket(transport)) {
         transport->options.on_connected(transport->options.owner);
         return;
     }
+    curl_off_t connected_us = 0;
+    curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connected_us);
     set_error(transport, result == CURLE_OK ? CURLE_COULDNT_CONNECT : result);
-    transport->options.on_failed(transport->options.owner, transport->error);
+    transport->options.on_failed(transport->options.owner, transport->error, connected_us > 0);
 }
 
 static void set_options(struct transport *transport) {
@@ -143,7 +144,6 @@ struct transport *transport_new(const struct transport_options *options) {
 }
 
 void transport_close(struct transport *transport, void (*on_closed)(void *owner)) {
-    transport->closing = true;
     transport->on_closed = on_closed;
     if (transport->connected) {
         uv_poll_stop(&transport->poll);

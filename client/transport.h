@@ -17,7 +17,8 @@ struct transport_options {
     uint64_t connect_timeout_ms;
     /* Callbacks come from the loop, none from within a call of these functions, and none after transport_close. */
     void (*on_connected)(void *owner);
-    void (*on_failed)(void *owner, const char *why); /* instead of on_connected; a sentence. Close it then. */
+    /* Instead of on_connected: `why` is a sentence, `reached`: TCP stood, and TLS did not. Close it then. */
+    void (*on_failed)(void *owner, const char *why, bool reached);
     void (*on_ready)(void *owner, bool readable, bool writable);
     void *owner;
 };

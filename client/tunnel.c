@@ -13,12 +13,15 @@
 enum {
     BACKOFF_FIRST_MS = 200,
     BACKOFF_MAX_MS = 10000,
-    BACKOFF_LOST_MS = 300, /* the most, for EAGER_MS after an attached link was lost: requests wait */
-    EAGER_MS = 20000,
+    BACKOFF_LOST_MS = 300, /* the most, for KEEN_MS after an attached link was lost: requests wait, */
+    KEEN_MS = 20000,
+    BACKOFF_AWAITED_MS = 500, /* and until EAGER_MS: as long as any may wait (--path-timeout, and what it takes to notice) */
+    EAGER_MS = 75000,
     STEADY_MS = 1000,
     FLAPS_MAX = 10,
     CONNECT_MS = 10000,      /* for the connection, for the handshake, and for ATTACHED */
-    CONNECT_FIRST_MS = 3000, /* the same, every other time: the kernel tries again ever less often where nothing answers */
+    CONNECT_FIRST_MS = 3000, /* the same, every other time: the kernel tries again ever less often where nothing answers. Each time
+                              * where requests may wait and it was quick before */
     ATTACH_NEWS_MS = 2000,   /* without ATTACHED for so long, whoever runs us is told */
     QUIET_MS = 4000,         /* of silence, then a ping */
     DEAD_MS = 8000,          /* of silence, then the link is dead */
@@ -43,6 +46,8 @@ struct tunnel {
     uint64_t lost_ms;  /* when an attached link was last lost; 0 = never */
     uint32_t attempts; /* to attach, in all */
     bool impatient;    /* the next one */
+    bool slow;         /* the last one that reached the server took more than half of CONNECT_FIRST_MS */
+    uint64_t began_ms; /* the last one */
     bool waits;        /* for ATTACHED, longer than usual */
     bool moving;       /* the broker asked us to go elsewhere */
     bool closing;
@@ -81,12 +86,18 @@ static void retry_in(struct tunnel *tunnel, uint64_t ms) {
     if (!tunnel->closing) uv_timer_start(&tunnel->retry, on_retry, ms, 0);
 }
 
+/* How long an attached link has been away; UINT64_MAX: too long for anything to wait for it. */
+static uint64_t away_ms(const struct tunnel *tunnel) {
+    uint64_t away = tunnel->lost_ms ? pg_clock_ms() - tunnel->lost_ms : UINT64_MAX;
+    return away < EAGER_MS ? away : UINT64_MAX;
+}
+
 /* Full jitter: clients that lost the same broker must not come back together. */
 static void retry_later(struct tunnel *tunnel) {
-    bool eager = tunnel->lost_ms && pg_clock_ms() - tunnel->lost_ms < EAGER_MS;
-    uint64_t most = eager && tunnel->backoff_ms > BACKOFF_LOST_MS ? BACKOFF_LOST_MS : tunnel->backoff_ms;
-    retry_in(tunnel, random_below(most) + 1);
-    if (eager) return;
+    uint64_t away = away_ms(tunnel);
+    uint64_t max = away < KEEN_MS ? BACKOFF_LOST_MS : away < EAGER_MS ? BACKOFF_AWAITED_MS : BACKOFF_MAX_MS;
+    retry_in(tunnel, random_below(tunnel->backoff_ms < max ? tunnel->backoff_ms : max) + 1);
+    if (away < KEEN_MS) return;
     tunnel->backoff_ms *= 2;
     if (tunnel->backoff_ms > BACKOFF_MAX_MS) tunnel->backoff_ms = BACKOFF_MAX_MS;
 }
@@ -100,6 +111,8 @@ static void connect_now(struct tunnel *tunnel) {
     struct config *config = tunnel->options.config;
     if (tunnel->next || tunnel->closing) return;
     uv_timer_stop(&tunnel->retry);
+    bool impatient = tunnel->impatient || (!tunnel->slow && away_ms(tunnel) < EAGER_MS);
+    tunnel->began_ms = pg_clock_ms();
     const char *wrong = config_reload_token(config);
     if (wrong)
         pg_log(log_of(tunnel), PG_LOG_WARN, NULL, "--token-file \"%s\": %s; the old token is used", config->token_file, wrong);
@@ -110,7 +123,7 @@ static void connect_now(struct tunnel *tunnel) {
                                    .token = config->token[0] ? config->token : NULL,
                                    .ca = config->ca,
                                    .insecure = config->insecure,
-                                   .connect_timeout_ms = tunnel->impatient ? CONNECT_FIRST_MS : CONNECT_MS,
+                                   .connect_timeout_ms = impatient ? CONNECT_FIRST_MS : CONNECT_MS,
                                    .on_upgraded = on_upgraded,
                                    .on_message = on_message,
                                    .on_room = on_room,
@@ -164,6 +177,7 @@ static void on_upgraded(void *owner, struct link *link) {
     struct tunnel *tunnel = owner;
     (void)link;
     tunnel->waits = false;
+    tunnel->slow = pg_clock_ms() - tunnel->began_ms > CONNECT_FIRST_MS / 2;
     uv_timer_start(&tunnel->retry, on_retry, ATTACH_NEWS_MS, 0); /* for ATTACHED: another instance may hold the tunnel */
 }
 
@@ -311,6 +325,7 @@ static void on_end(void *owner, struct link *link, const struct link_end *end) {
         return;
     }
     if (!was_current && !was_next) return;
+    if (end->reason == LINK_SILENT || (end->reason == LINK_UNREACHABLE && end->reached)) tunnel->slow = true;
     if (was_current) lose_current(tunnel);
     const char *final = refusal(end);
     if (final) {

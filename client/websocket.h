@@ -19,9 +19,7 @@ enum ws_opcode { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, 
 
 enum {
     WS_CLOSE_NORMAL = 1000,
-    WS_CLOSE_PROTOCOL = 1002,
-    WS_CLOSE_NONE = 1005, /* never sent: "the close frame named no code" */
-    WS_CLOSE_TOO_BIG = 1009
+    WS_CLOSE_NONE = 1005 /* never sent: "the close frame named no code" */
 };
 
 struct ws_header {

@@ -52,7 +52,7 @@ function(pg_package component)
   endforeach()
   install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION /usr/share/doc/pipegate-${component} RENAME copyright
     COMPONENT ${component} EXCLUDE_FROM_ALL)
-  install(FILES ${CMAKE_SOURCE_DIR}/README.md DESTINATION /usr/share/doc/pipegate-${component}
+  install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md DESTINATION /usr/share/doc/pipegate-${component}
     COMPONENT ${component} EXCLUDE_FROM_ALL)
 endfunction()
 
@@ -65,6 +65,9 @@ install(FILES ${units}/pipegate-handler.socket ${units}/pipegate-handler@.servic
 install(FILES ${units}/pipegate-client@.service DESTINATION /usr/lib/systemd/user COMPONENT client EXCLUDE_FROM_ALL)
 install(FILES ${CMAKE_SOURCE_DIR}/deploy/debian/tunnel.conf DESTINATION /usr/share/doc/pipegate-client/examples
   COMPONENT client EXCLUDE_FROM_ALL)
+
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/prometheus ${CMAKE_SOURCE_DIR}/deploy/grafana
+  DESTINATION /usr/share/doc/pipegate-server/examples COMPONENT server EXCLUDE_FROM_ALL)
 
 # /etc/pipegate: an administrator's changes outlive an upgrade (conffiles). The settings may hold Redis's password.
 set(conffiles "")

@@ -161,7 +161,9 @@ void exchange_on_open(struct handler *handler, const struct pg_id *id, enum pg_b
     case PG_BUS_FULL:
         if (!e->open_queued) exchange_fail(e, ANSWER_OVERLOADED, ""); /* else it was a second copy */
         break;
-    case PG_BUS_NO_MEMORY: exchange_fail(e, ANSWER_BUS_UNAVAILABLE, "the message bus is out of memory"); break;
+    case PG_BUS_NO_MEMORY:
+        if (!e->open_queued) exchange_fail(e, ANSWER_BUS_UNAVAILABLE, "the message bus is out of memory");
+        break;
     default:
         e->open_pushed = false; /* again when the bus is up; the client knows copies by their id */
         exchange_arm(e, EXCHANGE_RETRY_MS);

@@ -14,7 +14,7 @@ void exchange_on_open(struct handler *handler, const struct pg_id *id, enum pg_b
 /* The bus is up again: push what could not be, send what was held back. */
 void exchange_on_bus_up(struct handler *handler);
 
-/* Ends all that is left, telling clients; visitors see a hang-up. For the end of draining. */
+/* Ends all that is left, telling clients: visitors get 503, or after the head an abort. For the end of draining. */
 void exchange_end_all(struct handler *handler);
 
 /* Answers a visit that is no exchange (yet) with one of our pages; `wants_html` and the method are those in handler->request. */

@@ -34,6 +34,10 @@ struct tunnel *exchange_enter_tunnel(struct handler *handler, const struct pg_id
         if (!tunnel) return NULL;
         tunnel->id = *id;
         HASH_ADD(hh, handler->tunnels, id, sizeof tunnel->id, tunnel);
+        if (!tunnel->hh.tbl) { /* HASH_NONFATAL_OOM */
+            free(tunnel);
+            return NULL;
+        }
     }
     if (tunnel->in_flight >= handler->config.max_tunnel_in_flight) return NULL;
     tunnel->in_flight++;

@@ -9,6 +9,7 @@
 #include "path.h"
 #include "response.h"
 
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 enum {
@@ -76,7 +77,7 @@ struct exchange {
 struct tunnel {
     struct pg_id id;
     uint64_t in_flight;
-    unsigned wide_count;        /* exchanges whose response the client sent by more than PG_WINDOW_FIRST: see WIDE_MAX */
+    unsigned wide_count;        /* exchanges whose response the client sent by more than PG_WINDOW_FIRST: see EXCHANGE_WIDE_MAX */
     struct exchange *exchanges; /* utlist */
     uint64_t asked_ms;          /* when its route was last asked for */
     bool ask_all;               /* the answer: ask for every exchange, not only where the way has changed */

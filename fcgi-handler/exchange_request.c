@@ -242,8 +242,10 @@ void exchange_begin(struct handler *handler, struct visit *visit, const struct p
     }
     enum answer why = ANSWER_OVERLOADED;
     struct exchange *e = new_exchange(handler, visit, id);
-    if (!e || !begin(e, request, &why)) {
+    if (e) HASH_ADD(hh, handler->exchanges, id, sizeof e->id, e);
+    if (!e || !e->hh.tbl || !begin(e, request, &why)) { /* HASH_NONFATAL_OOM */
         if (e) {
+            if (e->hh.tbl) HASH_DELETE(hh, handler->exchanges, e);
             exchange_free_open(e);
             pg_outflow_clear(&e->body);
         }
@@ -252,7 +254,6 @@ void exchange_begin(struct handler *handler, struct visit *visit, const struct p
         exchange_refuse(handler, visit, why, "");
         return;
     }
-    HASH_ADD(hh, handler->exchanges, id, sizeof e->id, e);
     e->entry = tunnel;
     DL_APPEND2(tunnel->exchanges, e, tunnel_previous, tunnel_next);
     handler->in_flight++;

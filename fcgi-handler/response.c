@@ -31,7 +31,7 @@ static const char *read_fields(struct pg_fields list, struct pg_field *fields, s
     while (pg_fields_next(&list, &field)) {
         if (!pg_http_is_token(field.name, field.name_length)) return "a field's name is not valid";
         if (!pg_http_is_value(field.value, field.value_length)) return "a field's value holds a line break";
-        if (*count == RESPONSE_FIELDS_MAX) return "it has too many fields";
+        if (*count == PG_RESPONSE_FIELDS_MAX) return "it has too many fields";
         if (pg_http_name_is(&field, "content-length")) {
             const char *wrong = read_length(&field, length);
             if (wrong) return wrong;
@@ -43,7 +43,7 @@ static const char *read_fields(struct pg_fields list, struct pg_field *fields, s
 
 const char *response_write_head(struct pg_text *to, const struct pg_head *head, bool whole, bool is_head,
                                 struct response *response) {
-    struct pg_field fields[RESPONSE_FIELDS_MAX];
+    struct pg_field fields[PG_RESPONSE_FIELDS_MAX];
     size_t count;
     uint64_t length = PG_LENGTH_UNKNOWN;
     const char *wrong = read_fields(head->fields, fields, &count, &length);

@@ -6,8 +6,6 @@
 #include "text.h"
 #include "wire.h"
 
-enum { RESPONSE_FIELDS_MAX = 1000 };
-
 struct response {
     unsigned status;
     bool no_body;            /* HEAD, 204, 304: body bytes are not passed on */

@@ -292,9 +292,10 @@ static void on_keys_deleted(redisAsyncContext *context, void *answer, void *argu
 
 void pg_bus_close(struct pg_bus *bus, void (*on_closed)(void *owner)) {
     struct pg_words words = {.count = 0};
+    bool up = pg_bus_is_up(bus);
     bus->on_closed = on_closed;
-    if (pg_bus_is_up(bus)) flush(bus);
-    bus->closing = true;
+    bus->closing = true; /* no callback from here on, whatever becomes of it */
+    if (up) flush(bus);
     pg_words_add(&words, "DEL");
     pg_words_add_key(&words, &bus->alive_key);
     pg_words_add_key(&words, &bus->inbox_key);

@@ -2,7 +2,8 @@
  *
  * One bus per process, on the process's uv loop; not thread-safe. It keeps two connections, one that waits in BLMPOP on the
  * process's inbox and one for all else, connects them again for ever, keeps the process's alive-key fresh, and gathers what one
- * loop turn sends into one push per destination. Callbacks come from the loop, never from within a call of these functions.
+ * loop turn sends into one push per destination. Callbacks come from the loop, never from within a call of these functions,
+ * but for on_open and on_undelivered from within pg_bus_withdraw (which sends what is gathered), with PG_BUS_DOWN.
  *
  * Delivery is best effort: what is under way when a connection or Redis dies may be lost, and the two ends of an exchange put
  * that right. Whatever is known not to have arrived is reported. */
@@ -53,9 +54,10 @@ struct pg_bus_events {
     void (*on_undelivered)(void *owner, const struct pg_id *to, enum pg_bus_result why);
     /* What became of an OPEN pushed with pg_bus_open. */
     void (*on_open)(void *owner, const struct pg_id *exchange, enum pg_bus_result result);
-    /* The answer to pg_bus_find_route, unless the connection broke: `broker` is zero where no client is attached. */
+    /* The answer to pg_bus_find_route, unless the connection broke: `broker` is zero where no client was attached
+     * last, and may be one that is dead. */
     void (*on_route)(void *owner, const struct pg_id *tunnel, const struct pg_id *broker, uint64_t session);
-    /* Requests taken from a tunnel's list, one call each, then `on_taken` once. `message` is envelope + frame. */
+    /* Requests taken from a tunnel's list, one call each, then `on_taken` once. `frame` is whole, not decoded. */
     void (*on_request)(void *owner, const struct pg_id *tunnel, const uint8_t *frame, size_t length);
     /* count = how many there were; fewer than asked for means that the list is empty now. Result OK or DOWN. */
     void (*on_taken)(void *owner, const struct pg_id *tunnel, size_t count, enum pg_bus_result result);
@@ -116,11 +118,13 @@ bool pg_bus_send(struct pg_bus *bus, const struct pg_id *to, const struct pg_env
 
 bool pg_bus_send_control(struct pg_bus *bus, const struct pg_id *to, const struct pg_control *control);
 
-/* Broker: takes at most `max` (<= PG_BUS_TAKE_MAX) requests from the tunnel's list. One take per tunnel at a time. */
+/* Broker: takes at most `max` (<= PG_BUS_TAKE_MAX) requests from the tunnel's list. One take per tunnel at a time.
+ * Answered by on_request and on_taken. False (and no answer) when the bus is down or memory is out. */
 bool pg_bus_take(struct pg_bus *bus, const struct pg_id *tunnel, unsigned max);
 
 /* Broker: makes this process and session the tunnel's way, unless another instance holds it and its broker is alive.
- * Answered by on_attach. Attaching again with the same instance always succeeds. */
+ * Answered by on_attach. Attaching again with the same instance always succeeds. False
+ * (and no answer) when the bus is down or memory is out. */
 bool pg_bus_attach(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg_id *instance, uint64_t session);
 
 /* Broker: the session is over. The tunnel is remembered for remember_ms; a route that is another's by now stays. */

@@ -25,7 +25,6 @@ struct pg_connection {
     bool resolving;
     bool up;
     bool closing;
-    bool timer_closed;
     uint64_t times_up;
     uint64_t backoff_ms;
     char error[192];

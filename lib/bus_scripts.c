@@ -2,6 +2,9 @@
 
 #include "bus_keys.h"
 
+#define TEXT(macro) #macro
+#define TEXT_OF(macro) TEXT(macro)
+
 /* The broker's keys are built inside the scripts: they carry the same hash tag as the declared ones, so they are in the same
  * slot of a cluster. */
 /* clang-format off: it is Lua */
@@ -26,13 +29,14 @@ static const char *const texts[PG_SCRIPTS] = {
         "  if lives then\n"
         "    local inbox = '" PG_KEY_INBOX "' .. broker\n"
         "    redis.call('RPUSH', inbox, ARGV[3])\n"
-        "    redis.call('PEXPIRE', inbox, ARGV[2])\n"
-        "    if unrung then redis.call('HDEL', KEYS[2], 'unrung') end\n"
-        "  else\n"
-        "    redis.call('HSET', KEYS[2], 'unrung', 1)\n" /* nobody heard it: the next push rings again */
-        "  end\n"
-        "end\n"
-        "return count\n",
+        "    redis.call('PEXPIRE', inbox, " TEXT_OF(
+            PG_INBOX_MS) ")\n"
+                         "    if unrung then redis.call('HDEL', KEYS[2], 'unrung') end\n"
+                         "  else\n"
+                         "    redis.call('HSET', KEYS[2], 'unrung', 1)\n" /* nobody heard it: the next push rings again */
+                         "  end\n"
+                         "end\n"
+                         "return count\n",
     [PG_SCRIPT_ATTACH] = "local route = redis.call('HMGET', KEYS[1], 'broker', 'session', 'instance')\n"
                          "local holder, session = route[1] or '', route[2] or ''\n"
                          "if route[1] and route[3] ~= ARGV[3] and redis.call('EXISTS', '" PG_KEY_ALIVE "' .. route[1]) == 1 then\n"
@@ -45,13 +49,14 @@ static const char *const texts[PG_SCRIPTS] = {
                          "  for _, handler in ipairs(redis.call('SMEMBERS', '" PG_KEY_HANDLERS "')) do\n"
                          "    if redis.call('EXISTS', '" PG_KEY_ALIVE "' .. handler) == 1 then\n"
                          "      redis.call('RPUSH', '" PG_KEY_INBOX "' .. handler, ARGV[5])\n"
-                         "      redis.call('PEXPIRE', '" PG_KEY_INBOX "' .. handler, 60000)\n"
-                         "    else\n"
-                         "      redis.call('SREM', '" PG_KEY_HANDLERS "', handler)\n"
-                         "    end\n"
-                         "  end\n"
-                         "end\n"
-                         "return {0, '', ''}\n",
+                         "      redis.call('PEXPIRE', '" PG_KEY_INBOX
+                         "' .. handler, " TEXT_OF(PG_INBOX_MS) ")\n"
+                                                               "    else\n"
+                                                               "      redis.call('SREM', '" PG_KEY_HANDLERS "', handler)\n"
+                                                               "    end\n"
+                                                               "  end\n"
+                                                               "end\n"
+                                                               "return {0, '', ''}\n",
     [PG_SCRIPT_DETACH] =
         "local route = redis.call('HMGET', KEYS[1], 'broker', 'session')\n"
         "if route[1] ~= ARGV[1] or route[2] ~= ARGV[2] then return 0 end\n"

@@ -5,8 +5,7 @@
 #include <utlist.h>
 
 enum {
-    INBOX_LIST_MS = 60000, /* an unread inbox is gone after this */
-    CHECK_MS = 1000        /* how often it is asked whether a process that is sent to is alive */
+    CHECK_MS = 1000 /* how often it is asked whether a process that is sent to is alive */
 };
 
 static void report_opens(struct pg_bus *bus, const struct pg_batch *batch, size_t from, enum pg_bus_result result) {
@@ -181,7 +180,7 @@ static void push_messages(struct pg_bus *bus, struct pg_batch *batch) {
     run_batch(bus, batch, &push); /* the batch may be gone now */
     pg_words_add(&expire, "PEXPIRE");
     pg_words_add_key(&expire, &inbox);
-    pg_words_add(&expire, pg_decimal(ms, INBOX_LIST_MS));
+    pg_words_add(&expire, pg_decimal(ms, PG_INBOX_MS));
     pg_words_run(bus->commands, NULL, NULL, &expire);
 }
 

@@ -8,7 +8,7 @@
 
 enum { PG_HISTOGRAM_BUCKETS = 14 };
 
-/* Latencies: bucket i counts those of at most pg_histogram_bounds[i] seconds, the last one all above. Zero-initialise. */
+/* Latencies: bucket i counts those of at most the i-th bound (metrics.c: 0.5 ms to 60 s or so), the last one all above. Zero-initialise. */
 struct pg_histogram {
     uint64_t buckets[PG_HISTOGRAM_BUCKETS + 1];
     uint64_t count;

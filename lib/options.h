@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum pg_option_kind {
-    PG_OPTION_FLAG,    /* bool; no argument; in the environment 1/true/yes or 0/false/no */
+    PG_OPTION_FLAG,    /* bool; no argument; elsewhere 1/true/yes/on, or 0/false/no/off and in the environment "" */
     PG_OPTION_TEXT,    /* const char *: borrowed from argv, the environment, or the file's text, which is kept */
     PG_OPTION_COUNT,   /* uint64_t */
     PG_OPTION_SIZE,    /* uint64_t, bytes */

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PASSED = 2 /* descriptors: the listener, the door */, JOINS_PER_TURN = 16, LOOK_MS = 20, ANSWER_MS = 2000 };
+enum { PASSED = 2 /* descriptors: the listener, the door */, JOINS_PER_TURN = 16, LOOK_MS = 20, ANSWER_MS = 2000, PAUSE_MS = 200 };
 
 static void name_beside(char to[PG_UNIX_PATH_MAX + 16], const char *path, const char *suffix) {
     snprintf(to, PG_UNIX_PATH_MAX + 16, "%s%s", path, suffix);
@@ -39,12 +39,23 @@ static bool pass_on(int to, const int fds[PASSED]) {
     return sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
+static void on_join(uv_poll_t *poll, int status, int events);
+
+static void on_pause_over(uv_timer_t *timer) {
+    struct pg_share *share = timer->data;
+    uv_poll_start(&share->poll, UV_READABLE, on_join);
+}
+
 static void on_join(uv_poll_t *poll, int status, int events) {
     struct pg_share *share = poll->data;
     (void)status;
     (void)events;
     for (int i = 0; i < JOINS_PER_TURN; i++) {
         int fd = accept4(share->door, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) { /* it would be readable for ever */
+            uv_poll_stop(&share->poll);
+            uv_timer_start(&share->pause, on_pause_over, PAUSE_MS, 0);
+        }
         if (fd < 0) return;
         bool passed = pass_on(fd, (const int[PASSED]){share->listener, share->door});
         close(fd);
@@ -155,7 +166,8 @@ int pg_share_open(struct pg_share *share, uv_loop_t *loop, const struct pg_log *
     share->listener = fds[0];
     share->door = fds[1];
     uv_poll_init(loop, &share->poll, share->door);
-    share->poll.data = share;
+    uv_timer_init(loop, &share->pause);
+    share->poll.data = share->pause.data = share;
     uv_poll_start(&share->poll, UV_READABLE, on_join);
     return share->listener;
 }
@@ -179,6 +191,7 @@ static void remove_files(const char *path) {
 void pg_share_close(struct pg_share *share) {
     if (share->door < 0) return;
     uv_close((uv_handle_t *)&share->poll, NULL);
+    uv_close((uv_handle_t *)&share->pause, NULL);
     close(share->door);
     share->door = -1;
     remove_files(share->path);

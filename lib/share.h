@@ -17,8 +17,9 @@ enum { PG_SHARE_PATIENCE_MS = 10000 };
 
 struct pg_share {
     uv_poll_t poll;
-    int listener; /* at PATH: what is passed on; borrowed from whoever called pg_share_open */
-    int door;     /* at PATH.share; -1: closed */
+    uv_timer_t pause; /* no more descriptors: waits before it accepts again */
+    int listener;     /* at PATH: what is passed on; borrowed from whoever called pg_share_open */
+    int door;         /* at PATH.share; -1: closed */
     const struct pg_log *log;
     char path[PG_UNIX_PATH_MAX + 1];
 };

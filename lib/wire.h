@@ -10,7 +10,8 @@ enum {
     PG_FRAME_HEADER = 48,
     PG_FRAME_MAX = 65360,
     PG_DATA_MAX = PG_FRAME_MAX - PG_FRAME_HEADER,
-    PG_HEAD_MAX = 49152,             /* request head, response head */
+    PG_HEAD_MAX = 49152, /* request head, response head */
+    PG_RESPONSE_FIELDS_MAX = 1000,
     PG_WINDOW = 1048576,             /* unacknowledged bytes per exchange and direction that a receiver takes */
     PG_WINDOW_FIRST = PG_WINDOW / 4, /* what a sender begins with: pg_flow_first */
     PG_WIDE_MAX = 16,                /* streams of a process that may have sent more */

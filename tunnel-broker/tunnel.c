@@ -19,7 +19,9 @@ struct tunnel *tunnel_get(struct broker *broker, const struct pg_id *id) {
     if (!tunnel) return NULL;
     tunnel->id = *id;
     HASH_ADD(hh, broker->tunnels, id, sizeof tunnel->id, tunnel);
-    return tunnel;
+    if (tunnel->hh.tbl) return tunnel;
+    free(tunnel); /* HASH_NONFATAL_OOM */
+    return NULL;
 }
 
 void tunnel_release(struct broker *broker, struct tunnel *tunnel) {

@@ -4,6 +4,7 @@
 
 #include "bus.h"
 
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 struct broker;

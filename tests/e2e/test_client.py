@@ -379,6 +379,21 @@ def test_takes_over_after_a_client_that_was_killed(own_site):
     until(site.works, "the tunnel to work with a new client")
 
 
+def test_an_answer_to_the_handshake_that_is_too_long(tunnel):
+    """A server cannot make the client read more than it has room for: the head is bounded, whether it has come to an end or not."""
+    head = b"HTTP/1.1 400 Bad\r\nX-Pipegate-Error: x\r\nContent-Length: 100000\r\nX-Long: " + b"x" * 60_000
+    for answer in (head, head + b"\r\n\r\n"):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = Program("client", [path_of("pg-client"), "--port", "1", "--server-url",
+                                        f"ws://127.0.0.1:{listener.getsockname()[1]}/{tunnel}"])
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(65536)
+                connection.sendall(answer)
+                client.await_line("no PipeGate broker: its answer's head is too long", stream="err")
+            client.stop()
+
+
 # --- TLS to the server
 
 @pytest.fixture

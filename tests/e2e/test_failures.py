@@ -322,6 +322,22 @@ def test_redis_full(own_site):
     until(site.works, "the tunnel to work again with memory")
 
 
+def test_redis_fills_up_while_a_request_waits(own_site):
+    """The request is in Redis already: that it cannot be queued once more is no reason to refuse it."""
+    site = own_site()
+    site.stack.end(site.client)
+    waiting = Background(site.get, "/waited")
+    with site.stack.redis() as redis:
+        until(lambda: redis.keys("*requests*"), "the request to wait in Redis")
+        redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        redis.call("CONFIG", "SET", "maxmemory", "1")
+        until(lambda: b"errorstat_OOM" in redis.call("INFO", "errorstats"), "Redis to refuse something")
+        redis.call("CONFIG", "SET", "maxmemory", "0")
+    site.stack.client(site.front, site.tunnel, site.service)
+    assert waiting.result().body == b"ok"
+    assert [call.target for call in site.service.seen] == ["/waited"]
+
+
 # --- the client is gone, and does not come back
 
 # The handler asks after a client it has not heard of for 15 s, and then waits as long as a path may take to come back. That takes

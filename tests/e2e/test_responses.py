@@ -64,6 +64,12 @@ def test_many_fields(site):
     assert [response.value(f"X-F{i}") for i in range(200)] == [str(i) for i in range(200)]
 
 
+def test_a_line_of_blanks_ends_no_head(site):
+    """It continues the field before it, with nothing (RFC 9112 5.2)."""
+    response = site.answered(raw(200, "Content-Length: 2", "X-Before: 1", " \t", "X-After: 2", body=b"ok"))
+    assert response.value("X-Before") == "1" and response.value("X-After") == "2" and response.body == b"ok"
+
+
 def test_hop_by_hop_fields_and_status_are_dropped(site):
     response = site.answered(raw(200, "Content-Length: 2", "Keep-Alive: timeout=3", "Proxy-Connection: x", "Upgrade: h2c",
                                  "Proxy-Authenticate: Basic", "TE: x", "Status: 500 Wrong", "Connection: X-Hop", "X-Hop: 1",

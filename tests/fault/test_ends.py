@@ -5,11 +5,14 @@ import time
 
 import pytest
 
+import link
 from kit.background import Background
 from kit.programs import SLOW_BUILD
 from kit.visitor import BrokenOff
 from kit.wait import PATIENCE, until
 from loads import Gets, Loads, Posts, piece_at
+
+NO_LINK = link.missing()
 
 # Two handlers share one socket, as README says.
 FRONTS = pytest.mark.parametrize("front", ["caddy", "apache"])
@@ -209,6 +212,31 @@ def whatever_is_there(visitor):
         pass  # the rest is on its way
     visitor.socket.settimeout(60)
     return got
+
+
+@pytest.mark.skipif(bool(NO_LINK), reason=NO_LINK or "")
+def test_a_long_outage(world):
+    """Without a way for most of the time that an exchange may be without one: the client does not get slow meanwhile."""
+    here, release = world(with_link=True), threading.Event()
+
+    def answer(call):
+        call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsome")
+        assert release.wait(90)
+        call.send(b"more")
+    here.service.answer = answer
+    visitor = here.site.visit(90)
+    visitor.send(f"GET {here.site.base}/ HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    visitor.head()
+    assert visitor.gather(4) == b"some"
+    here.link.down()
+    release.set()
+    time.sleep(here.random.uniform(45, 48))  # the outage itself
+    here.link.up()
+    began = time.monotonic()
+    assert visitor.gather(4) == b"more"
+    assert SLOW_BUILD or time.monotonic() - began < 3
+    visitor.close()
+    here.nothing_left()
 
 
 def test_a_slow_visitor_during_an_outage(world):
