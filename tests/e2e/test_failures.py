@@ -83,10 +83,8 @@ def test_client_away(own_site):
 @pytest.mark.every_build
 def test_client_away_and_back_in_time(own_site):
     site = own_site()
-    site.stack.end(site.client)
-    waiting = Background(site.get, "/waited")
     with site.stack.redis() as redis:
-        until(lambda: redis.keys("*requests*"), "the request to wait in Redis")
+        waiting = site.queued(redis, "/waited")
     site.stack.client(site.front, site.tunnel, site.service)
     assert waiting.result().body == b"ok"
     assert site.service.next().target == "/waited"
@@ -325,10 +323,8 @@ def test_redis_full(own_site):
 def test_redis_fills_up_while_a_request_waits(own_site):
     """The request is in Redis already: that it cannot be queued once more is no reason to refuse it."""
     site = own_site()
-    site.stack.end(site.client)
-    waiting = Background(site.get, "/waited")
     with site.stack.redis() as redis:
-        until(lambda: redis.keys("*requests*"), "the request to wait in Redis")
+        waiting = site.queued(redis, "/waited")
         redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
         redis.call("CONFIG", "SET", "maxmemory", "1")
         until(lambda: b"errorstat_OOM" in redis.call("INFO", "errorstats"), "Redis to refuse something")

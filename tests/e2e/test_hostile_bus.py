@@ -10,7 +10,6 @@ import pytest
 
 from kit import frames
 from kit.attacher import Attacher
-from kit.background import Background
 from kit.stack import Site, new_tunnel
 from kit.wait import until
 
@@ -99,10 +98,8 @@ def test_random_garbage_in_the_inboxes(bus, stack):
 def test_garbage_among_the_requests(own_site):
     """In a tunnel's list of waiting requests: it must not keep those behind it from being served."""
     site = own_site()
-    site.stack.end(site.client)
-    visitor = Background(site.get, "/waits")
     with site.stack.redis() as redis:
-        until(lambda: redis.keys("*requests*"), "the request to wait")
+        visitor = site.queued(redis, "/waits")
         key, = redis.keys("*requests*")
         for raw in GARBAGE.values():
             redis.call("LPUSH", key, raw)

@@ -8,6 +8,7 @@ import tempfile
 import uuid
 
 from . import fronts, redis, tokens
+from .background import Background
 from .programs import Program, found, path_of
 from .wait import PATIENCE, until
 
@@ -206,6 +207,13 @@ class Site:
 
     def works(self):
         return self.front.works(self.tunnel)
+
+    def queued(self, redis, target):
+        """Ends the client. A GET (in the background) that waits in Redis then."""
+        self.stack.end(self.client)
+        visitor = Background(self.get, target)
+        until(lambda: redis.keys("*requests*"), "the request to wait in Redis")
+        return visitor
 
     def answered(self, answer, method="GET", target="/", fields=(), **options):
         """The response to a request that the local service answers with `answer`: raw bytes, or a function of the Call."""
