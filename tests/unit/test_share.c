@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -253,6 +254,25 @@ static void a_wrong_answer_at_the_door_is_not_believed(void **state) {
     leave(&next);
 }
 
+static void without_descriptors_the_door_waits(void **state) {
+    (void)state;
+    struct joined first;
+    struct rlimit before, few;
+    char byte;
+    join_now(&first);
+    int visitor = pg_unix_connect(door);
+    assert_true(visitor >= 0 && getrlimit(RLIMIT_NOFILE, &before) == 0);
+    few = before;
+    few.rlim_cur = STDERR_FILENO + 1;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    uv_run(&first.loop, UV_RUN_ONCE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_false(uv_is_active((uv_handle_t *)&first.share.poll)); /* it would turn in circles */
+    while (recv(visitor, &byte, 1, MSG_DONTWAIT) < 0) uv_run(&first.loop, UV_RUN_ONCE);
+    close(visitor);
+    leave(&first);
+}
+
 static void a_path_without_room_for_the_suffix_is_refused(void **state) {
     (void)state;
     uv_loop_t loop;
@@ -278,6 +298,7 @@ int main(void) {
         cmocka_unit_test(a_stopped_process_is_not_waited_for),
         cmocka_unit_test(somebody_who_does_not_share_keeps_the_path),
         cmocka_unit_test(a_wrong_answer_at_the_door_is_not_believed),
+        cmocka_unit_test(without_descriptors_the_door_waits),
         cmocka_unit_test(a_path_without_room_for_the_suffix_is_refused),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
