@@ -16,6 +16,7 @@ void exchange_table_init(struct exchange_table *table) {
 void exchange_table_free(struct exchange_table *table) {
     while (table->by_id) exchange_table_forget(table, table->by_id);
     done_ids_free(&table->done);
+    done_ids_free(&table->refused);
 }
 
 struct exchange *exchange_table_find(const struct exchange_table *table, const struct pg_id *id) {
@@ -75,6 +76,14 @@ void exchange_table_forget(struct exchange_table *table, struct exchange *exchan
     list_leave(&exchange->unanswered);
     done_ids_add(&table->done, &exchange->id);
     exchange_free(exchange);
+}
+
+void exchange_table_refuse(struct exchange_table *table, const struct pg_id *id) {
+    if (!exchange_table_is_refused(table, id)) done_ids_add(&table->refused, id);
+}
+
+bool exchange_table_is_refused(const struct exchange_table *table, const struct pg_id *id) {
+    return done_ids_has(&table->refused, id);
 }
 
 bool exchange_table_is_done(const struct exchange_table *table, const struct pg_id *id) {

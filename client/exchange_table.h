@@ -22,6 +22,8 @@ struct exchange_table {
     size_t wide_count; /* at most PG_WIDE_MAX */
     size_t kept;
     struct done_ids done; /* forgotten ones */
+    struct done_ids
+        refused; /* those for which there was no room: a copy must not be begun when there is, after the visitor's 503 */
 };
 
 void exchange_table_init(struct exchange_table *table);
@@ -44,6 +46,10 @@ void exchange_table_widen(struct exchange_table *table, struct exchange *exchang
 
 /* It keeps less than before. */
 void exchange_table_recount(struct exchange_table *table, struct exchange *exchange);
+
+/* Begins none of it, now and later. */
+void exchange_table_refuse(struct exchange_table *table, const struct pg_id *id);
+bool exchange_table_is_refused(const struct exchange_table *table, const struct pg_id *id);
 
 /* Was it here, and is over? */
 bool exchange_table_is_done(const struct exchange_table *table, const struct pg_id *id);

@@ -245,11 +245,17 @@ static const char *check_body(const struct pg_frame *frame, const struct pg_open
     return NULL;
 }
 
+/* There is no room for it; `sentence`: constant. */
+static void refuse(struct relay *relay, const struct pg_frame *frame, const char *sentence) {
+    exchange_table_refuse(&relay->table, &frame->exchange);
+    outgoing_reset(&relay->outgoing, frame, PG_OVERLOADED, sentence);
+}
+
 static void start(struct relay *relay, const struct pg_frame *frame, const struct pg_open *open, enum local_body body) {
     struct exchange *exchange = exchange_new(frame, open, relay->window);
     if (!exchange || !exchange_table_add(&relay->table, exchange)) {
         if (exchange) exchange_free(exchange);
-        outgoing_reset(&relay->outgoing, frame, PG_OVERLOADED, "pg-client is out of memory");
+        refuse(relay, frame, "pg-client is out of memory");
         return;
     }
     exchange->relay = relay;
@@ -296,8 +302,9 @@ static const char *take_open(struct relay *relay, const struct pg_frame *frame) 
         struct pg_log_about about = {.tunnel = relay->options.tunnel, .exchange = &frame->exchange};
         pg_log(relay->options.log, PG_LOG_WARN, &about, "a request was refused: %s", wrong);
         outgoing_reset(&relay->outgoing, frame, PG_PROTOCOL, wrong);
-    } else if (relay->table.live_count >= relay->options.max_concurrent) {
-        outgoing_reset(&relay->outgoing, frame, PG_OVERLOADED, "too many requests are in flight at the client");
+    } else if (relay->table.live_count >= relay->options.max_concurrent ||
+               exchange_table_is_refused(&relay->table, &frame->exchange)) {
+        refuse(relay, frame, "too many requests are in flight at the client");
     } else {
         start(relay, frame, &open, body);
     }

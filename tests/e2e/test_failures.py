@@ -1,11 +1,12 @@
 """The failure table of DESIGN section 6, row by row, behind both fronts."""
+import os
 import socket
 import threading
 import time
 
 import pytest
 
-from kit import fastcgi, fronts
+from kit import fastcgi, frames, fronts
 from kit.background import Background
 from kit.service import LocalService
 from kit.stack import Site, new_tunnel
@@ -160,6 +161,25 @@ def test_too_many_at_the_client(own_site):
     check_own(site.get(), 503, "overloaded")
     release.set()
     assert all_200(results)
+
+
+def test_what_was_refused_is_not_done_later(own_site):
+    """A copy of a request that had no room, when there is: its visitor has had a 503."""
+    site = own_site(client=["--max-concurrent", "1"])
+    release = hold(site)
+    held = Background(site.get, "/held")
+    site.service.next()
+    copy = frames.envelope(site.tunnel) + frames.frame(frames.OPEN, frames.open_whole(b"GET", b"/refused", time.time() + 600),
+                                                       flags=frames.END, exchange=os.urandom(16), handler=os.urandom(16))
+    with site.stack.redis() as redis:
+        queue = redis.keys("pg:*")[0].split(b"}")[0] + b"}:requests:" + site.tunnel.encode()
+        redis.call("RPUSH", queue, copy)
+        check_own(site.get("/refused-too"), 503, "overloaded")  # both have come to the client
+        release.set()
+        assert held.result().body == b"ok"
+        redis.call("RPUSH", queue, copy)
+    assert site.get("/after").body == b"ok"
+    assert [call.target for call in site.service.seen] == ["/held", "/after"]
 
 
 # --- 400: what a front would not let through is shown to the handler directly, as a front would send it

@@ -45,6 +45,12 @@ def reset(reason, sentence=b""):
     return struct.pack(">H", reason) + sentence
 
 
+def open_whole(method, target, deadline):
+    """The payload of an OPEN without fields and body, as a GET's; `deadline` in seconds of Unix time."""
+    return struct.pack(">QQIIHHIHH", int(deadline * 1000), 2 ** 64 - 1, 60_000, 36 + len(method) + len(target), len(method), 0,
+                       len(target), 0, 0) + method + target
+
+
 class Open:
     """An OPEN's payload, taken apart."""
 
