@@ -173,8 +173,9 @@ static bool on_refused(void *owner, const char *why) {
     char sentence[320];
     if (bus->refused) return true;
     if (!bus->options.events.on_refused || bus->closing || pg_connection_times_up(bus->commands) > 0) return false;
-    snprintf(sentence, sizeof sentence,
-             "Redis answers, but %s (the password belongs into --redis-password-file, a user into the URL)", why);
+    bool login = strstr(why, "NOAUTH") || strstr(why, "WRONGPASS");
+    snprintf(sentence, sizeof sentence, "Redis answers, but %s%s", why,
+             login ? " (the password belongs into --redis-password-file, a user into the URL)" : "");
     bus->refused = true;
     bus->options.events.on_refused(bus->options.owner, sentence);
     return true;

@@ -135,7 +135,11 @@ static void note_error(struct pg_connection *c, const char *what) {
     if (what != c->error) snprintf(c->error, sizeof c->error, "%s", what);
     if (c->told || c->closing) return;
     c->told = true;
-    pg_log(c->options.log, PG_LOG_WARN, NULL, "redis (%s): %s; trying again until it is back", c->options.name, what);
+    const struct pg_bus_url *url = c->options.url;
+    char port[16] = "";
+    if (!*url->path) snprintf(port, sizeof port, ":%d", url->port);
+    pg_log(c->options.log, PG_LOG_WARN, NULL, "redis (%s) at %s%s: %s; trying again until it is back", c->options.name,
+           *url->path ? url->path : url->host, port, what);
 }
 
 /* The context is gone or about to be freed by hiredis; everything of it is forgotten here, in one place. */

@@ -2,6 +2,7 @@
 #include "options.h"
 #include "token_command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,5 +22,9 @@ static const struct command {
 int main(int argc, char **argv) {
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    if (argc > 1 && argv[1][0] != '-') {
+        fprintf(stderr, "pg-broker: there is no command \"%.80s\" (there is: pg-broker token; try pg-broker --help)\n", argv[1]);
+        return PG_EXIT_USAGE;
+    }
     return serve(argc, argv);
 }

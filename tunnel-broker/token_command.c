@@ -31,17 +31,14 @@ int token_command(int argc, char **argv) {
     struct pg_options_found found;
     struct pg_secret secret;
     struct pg_id tunnel;
-    /* clang-format off: a line or two for an option */
+    /* clang-format off */
     const struct pg_option table[] = {
-        {.name = "tunnel", .kind = PG_OPTION_TEXT, .value = &tunnel_text, .argument = "UUID", .help = "the tunnel it is for"},
-        {.name = "ttl",
-         .kind = PG_OPTION_DURATION,
-         .value = &ttl_ms,
-         .argument = "TIME",
-         .help = "how long it is valid (21d)",
-         .min = 1000,
-         .max = 36500ull * 86400 * 1000},
-        {.name = "secret-file", .kind = PG_OPTION_TEXT, .value = &secret_file, .argument = "FILE", .help = "the broker's secret"},
+        {.name = "tunnel", .kind = PG_OPTION_TEXT, .value = &tunnel_text, .argument = "UUID",
+         .help = "the tunnel it is for"},
+        {.name = "ttl", .kind = PG_OPTION_DURATION, .value = &ttl_ms, .argument = "TIME",
+         .help = "how long it is valid (21d)", .min = 1000, .max = 36500ull * 86400 * 1000},
+        {.name = "secret-file", .kind = PG_OPTION_TEXT, .value = &secret_file, .argument = "FILE",
+         .help = "the broker's secret"},
     };
     /* clang-format on */
     const struct pg_options options = {.program = "pg-broker token",

@@ -110,6 +110,10 @@ def test_no_secret(stack, tmp_path):
     refuses("pg-broker", where, "PIPEGATE_JWT_SECRET", "at least 16 bytes", env={"PIPEGATE_JWT_SECRET": "short"})
 
 
+def test_no_such_command():
+    refuses("pg-broker", ["tokn", "--tunnel", "x"], 'there is no command "tokn"', "pg-broker token")
+
+
 @pytest.mark.parametrize("name,line", [
     ("pg-handler", "admin = nowhere"), ("pg-handler", "redis = http://a"), ("pg-handler", "redis-password-file = /none"),
     ("pg-broker", "admin = nowhere"), ("pg-broker", "listen = nowhere"), ("pg-broker", "secret-file = /none"),

@@ -13,6 +13,13 @@ from kit.stack import is_listening, new_tunnel
 from kit.wait import until
 
 
+def test_handler_takes_unix_and_path_too(stack, tmp_path):
+    """As addresses are written everywhere else."""
+    program = Program("handler", [path_of("pg-handler"), "--socket", f"unix:{tmp_path}/n", "--redis", stack.bus])
+    until(lambda: is_listening(str(tmp_path / "n")), "the handler to listen")
+    program.stop()
+
+
 def test_handler_socket_is_0660(stack):
     assert stat.S_IMODE(os.stat(stack.path("handler.sock")).st_mode) == 0o660
 
