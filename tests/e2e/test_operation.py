@@ -77,7 +77,8 @@ def test_options_from_the_environment(own_stack, tmp_path):
     stack = own_stack([])
     program = Program("handler", [path_of("pg-handler")],
                       env={"PIPEGATE_SOCKET": str(tmp_path / "h"), "PIPEGATE_REDIS": stack.bus})
-    until(lambda: (tmp_path / "h").exists(), "the handler to listen")
+    program.await_line("the bus is up", stream="err")  # with the socket alone it has not begun: SIGTERM would be no end to expect 0 of
+    assert is_listening(str(tmp_path / "h"))
     program.stop()
 
 
@@ -304,7 +305,8 @@ def test_options_from_a_file(stack, tmp_path):
     config = tmp_path / "handler.conf"
     config.write_text(f"# where\nsocket = {tmp_path}/h\nredis = {stack.bus}\nlog-level = error\n")
     program = Program("handler", [path_of("pg-handler"), "--config", str(config)])
-    until(lambda: (tmp_path / "h").exists(), "the handler to listen")
+    until(lambda: is_listening(str(tmp_path / "h")), "the handler to listen")
+    assert fastcgi.request(str(tmp_path / "h"), fastcgi.params_of("GET", "/-/healthz")).status == 200  # and so has begun
     program.stop()
     assert not program.err.lines
 

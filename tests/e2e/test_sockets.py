@@ -16,7 +16,8 @@ from kit.wait import until
 def test_handler_takes_unix_and_path_too(stack, tmp_path):
     """As addresses are written everywhere else."""
     program = Program("handler", [path_of("pg-handler"), "--socket", f"unix:{tmp_path}/n", "--redis", stack.bus])
-    until(lambda: is_listening(str(tmp_path / "n")), "the handler to listen")
+    program.await_line("the bus is up", stream="err")
+    assert is_listening(str(tmp_path / "n"))
     program.stop()
 
 
