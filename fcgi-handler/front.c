@@ -84,8 +84,8 @@ static bool accept_some(struct front *front) {
             add_visit(front, fd);
             continue;
         }
-        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-            bool memory = errno == ENOMEM || errno == ENOBUFS;
+        bool memory = errno == ENOMEM || errno == ENOBUFS;
+        if (memory || errno == EMFILE || errno == ENFILE) {
             pg_log(front->options.log, PG_LOG_ERROR, NULL,
                    memory ? "no connection can be taken: out of memory" : "no more file descriptors: raise the limit (ulimit -n)");
             front_pause_accepting(front, true); /* until a connection closes, or the sweep */

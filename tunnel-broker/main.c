@@ -2,7 +2,6 @@
 #include "options.h"
 #include "token_command.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,9 +21,8 @@ static const struct command {
 int main(int argc, char **argv) {
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
-    if (argc > 1 && argv[1][0] != '-') {
-        fprintf(stderr, "pg-broker: there is no command \"%.80s\" (there is: pg-broker token; try pg-broker --help)\n", argv[1]);
-        return PG_EXIT_USAGE;
-    }
+    if (argc > 1 && argv[1][0] != '-')
+        return pg_options_error(&(struct pg_options){.program = "pg-broker"}, "there is no command \"%s\", but pg-broker token",
+                                argv[1]);
     return serve(argc, argv);
 }

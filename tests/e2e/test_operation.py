@@ -268,7 +268,7 @@ def test_redis_that_loads_is_waited_for(own_stack, tmp_path):
     stack.start_redis(wait=False)
     program = Program("handler", [path_of("pg-handler"), "--socket", str(tmp_path / "h"), "--redis", stack.bus])
     program.await_line("LOADING", stream="err")
-    until(lambda: fastcgi.request(str(tmp_path / "h"), fastcgi.params_of("GET", "/-/healthz")).status == 200, "a healthy handler")
+    until(lambda: fastcgi.healthz(str(tmp_path / "h")) == 200, "a healthy handler")
     program.stop()
     until(stack.redis_answers, "Redis to answer")
 
@@ -306,7 +306,7 @@ def test_options_from_a_file(stack, tmp_path):
     config.write_text(f"# where\nsocket = {tmp_path}/h\nredis = {stack.bus}\nlog-level = error\n")
     program = Program("handler", [path_of("pg-handler"), "--config", str(config)])
     until(lambda: is_listening(str(tmp_path / "h")), "the handler to listen")
-    assert fastcgi.request(str(tmp_path / "h"), fastcgi.params_of("GET", "/-/healthz")).status == 200  # and so has begun
+    assert fastcgi.healthz(str(tmp_path / "h")) == 200  # and so has begun
     program.stop()
     assert not program.err.lines
 

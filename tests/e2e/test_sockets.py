@@ -30,17 +30,13 @@ def test_handler_takes_over_a_stale_socket(own_stack, tmp_path):
     stack.kill(stack.handler)
     assert os.path.exists(stack.path("handler.sock")), "it could not clean up"
     stack.start_handler()
-    until(lambda: healthz(stack.path("handler.sock")) == 200, "a healthy handler")
+    until(lambda: fastcgi.healthz(stack.path("handler.sock")) == 200, "a healthy handler")
 
 
 def test_handler_does_not_steal_a_socket_in_use(stack):
     done = run("pg-handler", "--socket", stack.path("handler.sock"), "--redis", stack.bus)
     assert done.status not in (0, None) and done.err.lines
-    assert fastcgi.request(stack.path("handler.sock"), fastcgi.params_of("GET", "/-/healthz")).status == 200
-
-
-def healthz(path):
-    return fastcgi.request(path, fastcgi.params_of("GET", "/-/healthz")).status
+    assert fastcgi.healthz(stack.path("handler.sock")) == 200
 
 
 def test_handler_on_descriptor_0(own_stack):
@@ -51,7 +47,7 @@ def test_handler_on_descriptor_0(own_stack):
         listener.bind(path)
         listener.listen(16)
         program = Program("handler", [path_of("pg-handler"), "--redis", stack.bus], stdin=listener)
-    until(lambda: healthz(path) == 200, "a healthy handler")
+    until(lambda: fastcgi.healthz(path) == 200, "a healthy handler")
     program.stop()
 
 
@@ -60,7 +56,7 @@ def test_handler_by_spawn_fcgi(own_stack):
     path = stack.path("spawned.sock")
     program = Program("handler", [found("spawn-fcgi"), "-n", "-s", path, "--", path_of("pg-handler"), "--redis", stack.bus])
     until(lambda: is_listening(path), "spawn-fcgi to listen")
-    until(lambda: healthz(path) == 200, "a healthy handler")
+    until(lambda: fastcgi.healthz(path) == 200, "a healthy handler")
     program.stop()
 
 
@@ -79,7 +75,7 @@ def test_socket_from_systemd(own_stack, which):
         program = Program(which, ["/bin/bash", "-c", script, "-", path_of(command[0]), *command[1:], "--redis", stack.bus],
                           pass_fds=[listener.fileno()])
     if which == "handler":
-        until(lambda: healthz(path) == 200, "a healthy handler")
+        until(lambda: fastcgi.healthz(path) == 200, "a healthy handler")
     else:
         tunnel = new_tunnel()
         with Attacher(path, tunnel, stack.token(tunnel)) as attacher:
@@ -123,7 +119,7 @@ def test_redis_over_tcp_with_a_password(tmp_path):
         program = Program("handler", [path_of("pg-handler"), "--socket", path,
                                       "--redis", f"redis://{login}127.0.0.1:{port}/1", *more], stdin=pipe)
         until(lambda: is_listening(path), "the handler to listen")
-        until(lambda: healthz(path) == 200, "a healthy handler")
+        until(lambda: fastcgi.healthz(path) == 200, "a healthy handler")
         program.stop()
         assert "w@rd" not in program.err.text() and "w%40rd" not in program.err.text()
     os.close(pipe)
@@ -136,7 +132,7 @@ def test_redis_is_checked_at_start(tmp_path):
     program = Program("handler",
                       [path_of("pg-handler"), "--socket", str(tmp_path / "h"), "--redis", f"unix:{tmp_path}/nobody"])
     until(lambda: (tmp_path / "h").exists(), "the handler to listen")
-    until(lambda: healthz(str(tmp_path / "h")) == 503, "an unhealthy handler")
+    until(lambda: fastcgi.healthz(str(tmp_path / "h")) == 503, "an unhealthy handler")
     program.stop()
 
 

@@ -98,3 +98,8 @@ def request(path, params, body=b"", deadline=PATIENCE):
         connection.begin(params)
         connection.stdin(body)
         return connection.response()
+
+
+def healthz(path):
+    """The status of the handler's own page at its socket."""
+    return request(path, params_of("GET", "/-/healthz")).status
