@@ -179,8 +179,12 @@ def test_stalled_visitors_take_little_memory(own_site):
         assert site.get("/small").body == b"ok"
     for visitor in stalled:
         visitor.close()
-    # Two windows (in the client, and as much on the way) for each: 1 MiB for 16 that may be wide, else 256 KiB; and something for all.
-    assert sum(growth.kb().values()) <= 2 * (16 * 1024 + 4 * 256) + 16 * 1024, growth.kb()
+    # What waits is in two places: what was not acknowledged in the client, and as much on the way, in Redis or in the handler. Each
+    # process by itself, since their peaks are not at one time: what the handler has now may have been in Redis before.
+    windows, kept, buffers = 16 * 1024 + 4 * 256, 6 * 1024, 20 * 192  # PG_HEAP_SPARE_MAX; libcurl's, a transfer
+    limits = {"handler": windows + kept, "broker": kept + 2 * 1024, "client": windows + kept + buffers, "redis": windows + 1024}
+    grown = growth.kb()
+    assert all(grown[name] <= limit for name, limit in limits.items()), (grown, limits)
 
 
 def test_descriptors_do_not_leak(own_site):
