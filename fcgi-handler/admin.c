@@ -3,14 +3,11 @@
 #include "handler.h"
 #include "own_pages.h"
 
-#include <errno.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum { PAUSE_MS = 100 };
 
 static enum MHD_Result send_page(struct MHD_Connection *connection, const struct own_page *page) {
     struct MHD_Response *response = MHD_create_response_from_buffer(page->text.length, page->text.data, MHD_RESPMEM_MUST_COPY);
@@ -25,14 +22,13 @@ static enum MHD_Result send_page(struct MHD_Connection *connection, const struct
 
 static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection, const char *path, const char *method,
                                   const char *version, const char *body, size_t *body_length, void **request) {
-    static int seen;
     struct handler *handler = owner;
     struct own_page page;
     char bytes[OWN_PAGE_MAX];
     (void)version;
     (void)body;
     if (!*request) { /* the head; libmicrohttpd calls again at the end, where an answer belongs */
-        *request = &seen;
+        *request = connection;
         return MHD_YES;
     }
     if (*body_length > 0) { /* of no use */
@@ -66,28 +62,16 @@ static void on_time(uv_timer_t *timer) {
 
 /* --- who connects: libmicrohttpd would stop for good, or turn in circles, when it has no descriptors left --- */
 
-static void on_connection(uv_poll_t *poll, int status, int events);
-
-static void on_pause_over(uv_timer_t *timer) {
-    struct admin *admin = timer->data;
-    uv_poll_start(&admin->accepting, UV_READABLE, on_connection);
-}
-
-static void on_connection(uv_poll_t *poll, int status, int events) {
-    struct admin *admin = poll->data;
+static void on_accept(void *owner, int fd) {
+    struct admin *admin = owner;
     struct sockaddr_storage peer = {0};
     socklen_t size = sizeof peer;
-    (void)status;
-    (void)events;
-    int fd = accept4(admin->listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) {
-        MHD_add_connection(admin->daemon, fd, (struct sockaddr *)&peer, size); /* beyond the limit it closes it */
-        work(admin);
-    } else if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
-        uv_poll_stop(&admin->accepting);
-        uv_timer_start(&admin->pause, on_pause_over, PAUSE_MS, 0);
-    }
+    getpeername(fd, (struct sockaddr *)&peer, &size);
+    MHD_add_connection(admin->daemon, fd, (struct sockaddr *)&peer, size); /* beyond the limit it closes it */
+    work(admin);
 }
+
+static const struct pg_acceptor_events acceptor_events = {.on_accept = on_accept};
 
 bool admin_open(struct admin *admin, struct handler *handler, uv_loop_t *loop, const char *address,
                 char error[PG_ADDRESS_ERROR_MAX]) {
@@ -104,13 +88,11 @@ bool admin_open(struct admin *admin, struct handler *handler, uv_loop_t *loop, c
         return false;
     }
     if (path) strcpy(admin->made, path);
-    uv_poll_init(loop, &admin->accepting, admin->listener);
+    pg_acceptor_open(&admin->acceptor, loop, admin->listener, &acceptor_events, admin);
     uv_poll_init(loop, &admin->poll, MHD_get_daemon_info(admin->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
     uv_timer_init(loop, &admin->timer);
-    uv_timer_init(loop, &admin->pause);
-    admin->accepting.data = admin->poll.data = admin->timer.data = admin->pause.data = admin;
+    admin->poll.data = admin->timer.data = admin;
     admin->timer.timer_cb = on_time;
-    uv_poll_start(&admin->accepting, UV_READABLE, on_connection);
     uv_poll_start(&admin->poll, UV_READABLE, on_readable);
     return true;
 }
@@ -118,10 +100,9 @@ bool admin_open(struct admin *admin, struct handler *handler, uv_loop_t *loop, c
 void admin_close(struct admin *admin) {
     if (!admin->daemon) return;
     if (*admin->made) unlink(admin->made);
-    uv_close((uv_handle_t *)&admin->accepting, NULL);
+    pg_acceptor_close(&admin->acceptor);
     uv_close((uv_handle_t *)&admin->poll, NULL);
     uv_close((uv_handle_t *)&admin->timer, NULL);
-    uv_close((uv_handle_t *)&admin->pause, NULL);
     close(admin->listener);
     MHD_stop_daemon(admin->daemon); /* and every connection */
     admin->daemon = NULL;

@@ -3,6 +3,7 @@
 #ifndef PG_ADMIN_H
 #define PG_ADMIN_H
 
+#include "acceptor.h"
 #include "address.h"
 
 #include <stdbool.h>
@@ -16,8 +17,7 @@ enum { ADMIN_CONNECTIONS_MAX = 64, ADMIN_TIMEOUT_SECONDS = 10, ADMIN_MEMORY_MAX 
 struct admin {
     struct MHD_Daemon *daemon; /* NULL: closed */
     int listener;
-    uv_poll_t accepting;
-    uv_timer_t pause;                /* no more descriptors: waits before it accepts again */
+    struct pg_acceptor acceptor;
     uv_poll_t poll;                  /* of the daemon's epoll set */
     uv_timer_t timer;                /* of its connections' time-outs */
     char made[PG_UNIX_PATH_MAX + 1]; /* a socket file that is ours to remove, or "" */

@@ -231,7 +231,6 @@ static bool start(struct handler *handler) {
                                           .on_finished = on_finished,
                                           .on_visit = on_visit,
                                           .owner = handler};
-    watch_signals(handler); /* before libfcgi, which takes those that are free */
     pg_watchdog_start(&handler->watchdog, &handler->loop);
     handler->process = pg_id_random();
     handler->front = front_new(&options);
@@ -255,10 +254,12 @@ static bool open_admin(struct handler *handler) {
 
 static int run(struct handler *handler) {
     const char *socket = handler->config.socket;
-    if (!listener_open(&handler->listener, &handler->loop, &handler->log, socket, handler->config.share)) return PG_EXIT_USAGE;
+    watch_signals(handler); /* before libfcgi, which takes those that are free, and before there is a file to leave behind */
+    /* Where it cannot begin, the system frees what was made. */
+    if (!listener_open(&handler->listener, &handler->loop, &handler->log, socket, handler->config.share)) exit(PG_EXIT_USAGE);
     if (!start(handler)) {
         listener_close(&handler->listener);
-        exit(EXIT_FAILURE); /* the system frees what was made */
+        exit(EXIT_FAILURE);
     }
     if (!open_admin(handler)) {
         listener_close(&handler->listener);

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PASSED = 2 /* descriptors: the listener, the door */, JOINS_PER_TURN = 16, LOOK_MS = 20, ANSWER_MS = 2000, PAUSE_MS = 200 };
+enum { PASSED = 2 /* descriptors: the listener, the door */, LOOK_MS = 20, ANSWER_MS = 2000 };
 
 static void name_beside(char to[PG_UNIX_PATH_MAX + 16], const char *path, const char *suffix) {
     snprintf(to, PG_UNIX_PATH_MAX + 16, "%s%s", path, suffix);
@@ -39,29 +39,14 @@ static bool pass_on(int to, const int fds[PASSED]) {
     return sendmsg(to, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
-static void on_join(uv_poll_t *poll, int status, int events);
-
-static void on_pause_over(uv_timer_t *timer) {
-    struct pg_share *share = timer->data;
-    uv_poll_start(&share->poll, UV_READABLE, on_join);
+static void on_join(void *owner, int fd) {
+    struct pg_share *share = owner;
+    bool passed = pass_on(fd, (const int[PASSED]){share->listener, share->door});
+    close(fd);
+    if (passed) pg_log(share->log, PG_LOG_INFO, NULL, "%s is served by one more process", share->path);
 }
 
-static void on_join(uv_poll_t *poll, int status, int events) {
-    struct pg_share *share = poll->data;
-    (void)status;
-    (void)events;
-    for (int i = 0; i < JOINS_PER_TURN; i++) {
-        int fd = accept4(share->door, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) { /* it would be readable for ever */
-            uv_poll_stop(&share->poll);
-            uv_timer_start(&share->pause, on_pause_over, PAUSE_MS, 0);
-        }
-        if (fd < 0) return;
-        bool passed = pass_on(fd, (const int[PASSED]){share->listener, share->door});
-        close(fd);
-        if (passed) pg_log(share->log, PG_LOG_INFO, NULL, "%s is served by one more process", share->path);
-    }
-}
+static const struct pg_acceptor_events door_events = {.on_accept = on_join};
 
 /* --- joining --- */
 
@@ -165,10 +150,7 @@ int pg_share_open(struct pg_share *share, uv_loop_t *loop, const struct pg_log *
     if (!good) return -1;
     share->listener = fds[0];
     share->door = fds[1];
-    uv_poll_init(loop, &share->poll, share->door);
-    uv_timer_init(loop, &share->pause);
-    share->poll.data = share->pause.data = share;
-    uv_poll_start(&share->poll, UV_READABLE, on_join);
+    pg_acceptor_open(&share->acceptor, loop, share->door, &door_events, share);
     return share->listener;
 }
 
@@ -190,8 +172,7 @@ static void remove_files(const char *path) {
 
 void pg_share_close(struct pg_share *share) {
     if (share->door < 0) return;
-    uv_close((uv_handle_t *)&share->poll, NULL);
-    uv_close((uv_handle_t *)&share->pause, NULL);
+    pg_acceptor_close(&share->acceptor);
     close(share->door);
     share->door = -1;
     remove_files(share->path);

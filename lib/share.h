@@ -7,19 +7,17 @@
 #ifndef PG_SHARE_H
 #define PG_SHARE_H
 
+#include "acceptor.h"
 #include "log.h"
 #include "unix_socket.h"
-
-#include <uv.h>
 
 /* How long a start may take to get the lock, and the descriptors from a process that lives. */
 enum { PG_SHARE_PATIENCE_MS = 10000 };
 
 struct pg_share {
-    uv_poll_t poll;
-    uv_timer_t pause; /* no more descriptors: waits before it accepts again */
-    int listener;     /* at PATH: what is passed on; borrowed from whoever called pg_share_open */
-    int door;         /* at PATH.share; -1: closed */
+    struct pg_acceptor acceptor; /* of the door */
+    int listener;                /* at PATH: what is passed on; borrowed from whoever called pg_share_open */
+    int door;                    /* at PATH.share; -1: closed */
     const struct pg_log *log;
     char path[PG_UNIX_PATH_MAX + 1];
 };

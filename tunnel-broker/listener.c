@@ -1,6 +1,5 @@
 #include "listener.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -9,8 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum { ACCEPTS_A_TURN = 64, PAUSE_MS = 100 };
 
 /* Says where the socket really listens: port 0 became one. */
 static void name_it(struct listener *listener) {
@@ -27,35 +24,20 @@ static void name_it(struct listener *listener) {
     snprintf(listener->name, sizeof listener->name, address.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events);
-
-static void on_pause_over(uv_timer_t *timer) {
-    struct listener *listener = timer->data;
-    uv_poll_start(&listener->poll, UV_READABLE, on_readable);
-}
-
-static void on_readable(uv_poll_t *poll, int status, int events) {
-    struct listener *listener = poll->data;
+static void on_accept(void *owner, int fd) {
+    struct listener *listener = owner;
     int on = 1;
-    (void)status;
-    (void)events;
-    for (int i = 0; i < ACCEPTS_A_TURN && listener->fd >= 0; i++) {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0) {
-            if (!listener->is_unix) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-            listener->on_accept(listener->owner, listener, fd);
-            continue;
-        }
-        if (errno == EAGAIN || errno == EWOULDBLOCK) return;
-        if (errno == ECONNABORTED || errno == EINTR) continue;
-        /* Out of descriptors or memory: it would be readable for ever. */
-        pg_log(listener->log, PG_LOG_ERROR, NULL, "cannot accept on %s: %s (raise LimitNOFILE or lower --max-clients)",
-               listener->name, strerror(errno));
-        uv_poll_stop(&listener->poll);
-        uv_timer_start(&listener->pause, on_pause_over, PAUSE_MS, 0);
-        return;
-    }
+    if (!listener->is_unix) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    listener->on_accept(listener->owner, listener, fd);
 }
+
+static void on_failure(void *owner, int why) {
+    struct listener *listener = owner;
+    pg_log(listener->log, PG_LOG_ERROR, NULL, "cannot accept on %s: %s (raise LimitNOFILE or lower --max-clients)", listener->name,
+           strerror(why));
+}
+
+static const struct pg_acceptor_events acceptor_events = {.on_accept = on_accept, .on_failure = on_failure};
 
 static int open_socket(struct listener *listener, const struct listener_options *options, char error[LISTENER_ERROR_MAX]) {
     const char *path = options->address ? pg_address_path(options->address) : NULL;
@@ -78,31 +60,27 @@ bool listener_open(struct listener *listener, const struct listener_options *opt
     listener->fd = open_socket(listener, options, error);
     if (listener->fd < 0) return false;
     name_it(listener);
-    if (uv_poll_init(options->loop, &listener->poll, listener->fd) != 0) {
+    if (!pg_acceptor_open(&listener->acceptor, options->loop, listener->fd, &acceptor_events, listener)) {
         snprintf(error, LISTENER_ERROR_MAX, "%s cannot be watched", listener->name);
         close(listener->fd);
         listener->fd = -1;
         return false;
     }
-    uv_timer_init(options->loop, &listener->pause);
-    listener->poll.data = listener->pause.data = listener;
-    uv_poll_start(&listener->poll, UV_READABLE, on_readable);
     return true;
 }
 
 void listener_hold(struct listener *listener) {
-    if (listener->fd >= 0) uv_poll_stop(&listener->poll);
+    if (listener->fd >= 0) pg_acceptor_hold(&listener->acceptor);
 }
 
 void listener_resume(struct listener *listener) {
-    if (listener->fd >= 0) uv_poll_start(&listener->poll, UV_READABLE, on_readable);
+    if (listener->fd >= 0) pg_acceptor_resume(&listener->acceptor);
 }
 
 void listener_close(struct listener *listener) {
     if (listener->fd < 0) return;
     if (*listener->path) unlink(listener->path); /* before the close: after it, another's could be there */
-    uv_close((uv_handle_t *)&listener->poll, NULL);
-    uv_close((uv_handle_t *)&listener->pause, NULL);
+    pg_acceptor_close(&listener->acceptor);
     close(listener->fd);
     listener->fd = -1;
     pg_share_close(&listener->share);

@@ -2,15 +2,15 @@
 #ifndef BROKER_LISTENER_H
 #define BROKER_LISTENER_H
 
+#include "acceptor.h"
 #include "address.h"
 #include "share.h"
 
 enum { LISTENER_ERROR_MAX = PG_ADDRESS_ERROR_MAX, LISTENER_PATH = PG_UNIX_PATH_MAX + 1 };
 
 struct listener {
-    uv_poll_t poll;
-    uv_timer_t pause; /* no more descriptors: waits before it accepts again */
-    int fd;           /* -1: closed */
+    struct pg_acceptor acceptor;
+    int fd; /* -1: closed */
     bool is_unix;
     char path[LISTENER_PATH]; /* of a Unix socket that we made for ourselves, else "" */
     struct pg_share share;    /* closed where the socket is not shared */
