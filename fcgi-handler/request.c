@@ -29,11 +29,12 @@ struct params {
 
 struct param_name {
     const char *name;
+    size_t length;
     size_t offset;
 };
 
 #define PARAM(name, member)                                                                                                        \
-    { name "=", offsetof(struct params, member) }
+    { name, sizeof(name) - 1, offsetof(struct params, member) }
 static const struct param_name param_names[] = {
     PARAM("REQUEST_METHOD", method),
     PARAM("REQUEST_URI", uri),
@@ -54,15 +55,16 @@ static const struct param_name param_names[] = {
 };
 #undef PARAM
 
+/* A front sends some forty for each request. */
 static void find_params(char **list, struct params *params) {
     memset(params, 0, sizeof *params);
     for (; *list; list++) {
+        const char *equals = strchr(*list, '=');
+        size_t length = equals ? (size_t)(equals - *list) : 0;
         for (size_t i = 0; i < sizeof param_names / sizeof *param_names; i++) {
-            size_t length = strlen(param_names[i].name);
-            if (**list != *param_names[i].name) continue; /* most differ here already */
-            if (strncmp(*list, param_names[i].name, length) != 0) continue;
+            if (param_names[i].length != length || memcmp(*list, param_names[i].name, length) != 0) continue;
             const char **member = (const char **)(void *)((char *)params + param_names[i].offset);
-            *member = *list + length;
+            *member = equals + 1;
             break;
         }
     }
