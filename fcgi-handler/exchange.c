@@ -80,7 +80,9 @@ static struct exchange *find_for(struct handler *handler, const struct pg_envelo
         return NULL;
     }
     if (*sender == PATH_CHANGED) exchange_note_change(e);
-    if (*sender != PATH_STALE) e->heard_ms = uv_now(&handler->loop);
+    if (*sender == PATH_STALE) return e;
+    e->heard_ms = uv_now(&handler->loop);
+    ways_heard(&handler->ways, envelope, e->heard_ms);
     return e;
 }
 
@@ -234,6 +236,7 @@ static bool check_path(struct exchange *e, uint64_t now) {
  * Returns how long until the next time. */
 static uint64_t push_again(struct exchange *e, uint64_t now) {
     if (e->open_pushed && now - e->pushed_ms >= e->again_ms) {
+        ways_close(&e->handler->ways, &e->tunnel, e->sent_to, now);
         e->again_ms = sooner(2 * e->again_ms, EXCHANGE_AGAIN_MAX_MS);
         e->open_pushed = false;
     }
@@ -264,6 +267,7 @@ void exchange_on_bus_up(struct handler *handler) {
     struct exchange *e, *next;
     struct tunnel *tunnel, *next_tunnel;
     handler->bus_up_ms = uv_now(&handler->loop);
+    ways_forget(&handler->ways);
     HASH_ITER(hh, handler->exchanges, e, next) {
         e->open_listed = false;
         e->gaps = 0;

@@ -46,8 +46,9 @@ struct exchange {
     bool open_listed;  /* the bus said that it is in the tunnel's list: it may be there still */
     uint64_t again_ms; /* after this long without an acknowledgement the OPEN is pushed again; doubles each time */
     uint64_t pushed_ms;
-    bool stamped; /* pushed once, with its deadline: it may be in Redis */
-    bool copies;  /* it was pushed more than once: what is left of it in Redis must go before the client may forget the exchange */
+    uint64_t sent_to; /* the session that it was sent straight to; 0: it was pushed into the tunnel's list */
+    bool stamped;     /* pushed once, with its deadline: it may be in Redis */
+    bool copies; /* it was pushed more than once: what is left of it in Redis must go before the client may forget the exchange */
     struct path path;
     struct pg_outflow body; /* to the client */
     bool wide;              /* it may use the whole window */

@@ -133,3 +133,31 @@ void exchange_on_route(struct handler *handler, const struct pg_id *id, const st
         }
     }
 }
+
+/* --- requests that were sent straight to a session --- */
+
+/* Those that were sent to this session (`same`), or to any other. */
+static void push_those_sent_to(struct handler *handler, const struct pg_id *id, uint64_t session, bool same) {
+    struct tunnel *tunnel = exchange_find_tunnel(handler, id);
+    struct exchange *e, *next;
+    if (!tunnel) return;
+    DL_FOREACH_SAFE2(tunnel->exchanges, e, next, tunnel_next) {
+        if (e->state == EXCHANGE_WAITING && e->sent_to && (e->sent_to == session) == same) exchange_push_open(e);
+    }
+}
+
+void exchange_on_not_taken(struct handler *handler, const struct pg_id *tunnel, uint64_t session) {
+    ways_close(&handler->ways, tunnel, session, uv_now(&handler->loop));
+    push_those_sent_to(handler, tunnel, session, true);
+}
+
+void exchange_on_moved(struct handler *handler, const struct pg_id *tunnel, uint64_t session) {
+    ways_leave(&handler->ways, tunnel, session);
+    push_those_sent_to(handler, tunnel, session, false);
+}
+
+void exchange_on_undelivered(struct handler *handler, const struct pg_id *broker) {
+    const struct pg_envelope *lost;
+    while ((lost = ways_close_one_by(&handler->ways, broker, uv_now(&handler->loop))))
+        push_those_sent_to(handler, &lost->tunnel, lost->session, true);
+}

@@ -52,6 +52,15 @@ static void want_body(struct exchange *e) {
     visit_want_body(e->visit, room);
 }
 
+/* To where the client was heard a moment ago: once, for what is lost so goes by the list. Returns the session there; 0: none. */
+static uint64_t send_open_straight(struct exchange *e) {
+    struct handler *handler = e->handler;
+    bool first = !e->stamped && !e->path.lost;
+    const struct pg_envelope *way = first ? ways_find(&handler->ways, &e->tunnel, uv_now(&handler->loop)) : NULL;
+    bool sent = way && pg_bus_send(handler->bus, &way->broker, way, e->open, e->open_length, NULL, 0);
+    return sent ? way->session : 0;
+}
+
 /* From here on a client may take it, for as long as the visitor will wait. */
 void exchange_push_open(struct exchange *e) {
     e->state = EXCHANGE_WAITING;
@@ -62,7 +71,8 @@ void exchange_push_open(struct exchange *e) {
     uint64_t now = pg_clock_unix_ms();
     uint8_t *deadline = e->open + PG_FRAME_HEADER;
     if (!e->stamped || pg_get_u64(deadline) < now) pg_put_u64(deadline, now + e->handler->config.wait_timeout_ms);
-    e->open_pushed = pg_bus_open(e->handler->bus, &e->tunnel, &e->id, e->open_listed, e->open, e->open_length);
+    e->sent_to = send_open_straight(e);
+    e->open_pushed = e->sent_to || pg_bus_open(e->handler->bus, &e->tunnel, &e->id, e->open_listed, e->open, e->open_length);
     e->stamped = e->stamped || e->open_pushed;
 }
 

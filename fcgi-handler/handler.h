@@ -14,6 +14,7 @@
 #include "request.h"
 #include "service.h"
 #include "watchdog.h"
+#include "ways.h"
 
 struct exchange;
 struct tunnel;
@@ -49,7 +50,8 @@ struct handler {
     struct acks acks;
     struct exchange *exchanges; /* uthash by exchange id */
     struct tunnel *tunnels;     /* uthash by tunnel id: how many exchanges each has */
-    uint64_t started_ms;        /* Unix time */
+    struct ways ways;
+    uint64_t started_ms; /* Unix time */
     uint64_t in_flight;
     struct pg_heap_spare spare;
     uint64_t open_bytes; /* of OPENs not acknowledged */

@@ -101,7 +101,7 @@ static bool run_route_script(struct pg_bus *bus, enum pg_script script, const st
     struct pg_key key = pg_key_route(tunnel);
     struct pg_words words;
     char broker[PG_ID_HEX + 1], instance_hex[PG_ID_HEX + 1], number[24], ms[24];
-    uint8_t routed[PG_CONTROL];
+    uint8_t routed[PG_CONTROL], moved[PG_CONTROL];
     if (bus->scripts_loaded < PG_SCRIPTS) return false;
     pg_words_begin_script(&words, bus, script, "1");
     pg_words_add_key(&words, &key);
@@ -110,7 +110,9 @@ static bool run_route_script(struct pg_bus *bus, enum pg_script script, const st
     if (instance) pg_words_add(&words, pg_id_hex(instance, instance_hex));
     pg_words_add(&words, pg_decimal(ms, bus->options.remember_ms));
     pg_control_put(routed, &(struct pg_control){.kind = PG_ROUTED, .tunnel = *tunnel, .session = session});
+    pg_control_put(moved, &(struct pg_control){.kind = PG_MOVED, .tunnel = *tunnel, .session = session});
     if (instance) pg_words_add_bytes(&words, (const char *)routed, sizeof routed);
+    if (instance) pg_words_add_bytes(&words, (const char *)moved, sizeof moved);
     return pg_words_run(bus->commands, callback, argument, &words);
 }
 

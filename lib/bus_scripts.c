@@ -43,17 +43,20 @@ static const char *const texts[PG_SCRIPTS] = {
         "end\n"
         "redis.call('HSET', KEYS[1], 'broker', ARGV[1], 'session', ARGV[2], 'instance', ARGV[3])\n"
         "redis.call('PEXPIRE', KEYS[1], ARGV[4])\n"
-        "if route[3] == ARGV[3] then return {0, holder, session} end\n"
-        "if route[3] then\n" /* another life of the client: it knows nothing of what the one before had taken */
-        "  for _, handler in ipairs(redis.call('SMEMBERS', '" PG_KEY_HANDLERS "')) do\n"
-        "    if redis.call('EXISTS', '" PG_KEY_ALIVE "' .. handler) == 1 then\n"
-        "      redis.call('RPUSH', '" PG_KEY_INBOX "' .. handler, ARGV[5])\n"
-        "      redis.call('PEXPIRE', '" PG_KEY_INBOX "' .. handler, " TEXT_OF(PG_INBOX_MS) ")\n"
-        "    else\n"
-        "      redis.call('SREM', '" PG_KEY_HANDLERS "', handler)\n"
-        "    end\n"
+        "local news = {}\n"
+        /* The broker before may be dead, and with it what was sent straight to it. */
+        "if route[1] and route[1] ~= ARGV[1] then news[1] = ARGV[6] end\n"
+        /* Another life of the client: it knows nothing of what the one before had taken. */
+        "if route[3] and route[3] ~= ARGV[3] then news[#news + 1] = ARGV[5] end\n"
+        "for _, handler in ipairs(#news > 0 and redis.call('SMEMBERS', '" PG_KEY_HANDLERS "') or {}) do\n"
+        "  if redis.call('EXISTS', '" PG_KEY_ALIVE "' .. handler) == 1 then\n"
+        "    redis.call('RPUSH', '" PG_KEY_INBOX "' .. handler, unpack(news))\n"
+        "    redis.call('PEXPIRE', '" PG_KEY_INBOX "' .. handler, " TEXT_OF(PG_INBOX_MS) ")\n"
+        "  else\n"
+        "    redis.call('SREM', '" PG_KEY_HANDLERS "', handler)\n"
         "  end\n"
         "end\n"
+        "if route[3] == ARGV[3] then return {0, holder, session} end\n"
         "return {0, '', ''}\n",
     [PG_SCRIPT_DETACH] =
         "local route = redis.call('HMGET', KEYS[1], 'broker', 'session')\n"

@@ -282,7 +282,7 @@ bool pg_session_is_older(uint64_t a, uint64_t b) {
 
 bool pg_control_decode(const uint8_t *bytes, size_t length, struct pg_control *control) {
     if (length != PG_CONTROL || bytes[0] != CONTROL_MARK) return false;
-    if (bytes[1] < PG_BELL || bytes[1] > PG_ROUTED) return false;
+    if (bytes[1] < PG_BELL || bytes[1] > PG_MOVED) return false;
     control->kind = (enum pg_control_kind)bytes[1];
     memcpy(control->tunnel.bytes, bytes + 2, PG_ID_SIZE);
     control->session = pg_get_u64(bytes + 18);

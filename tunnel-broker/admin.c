@@ -45,6 +45,9 @@ static void put_bus(struct pg_text *to, const struct pg_bus *bus) {
 
 static void put_traffic(struct pg_text *to, const struct counters *counters) {
     pg_metrics_counter(to, "pipegate_broker_requests_total", "Requests given to clients.", counters->requests);
+    pg_metrics_counter(to, "pipegate_broker_requests_not_taken_total",
+                       "Requests for a client that had just gone, or had too much before it: their handlers were told.",
+                       counters->not_taken);
     pg_metrics_counter_head(to, "pipegate_broker_frames_total", "Frames on the clients' WebSockets.");
     pg_metrics_counter_line(to, "pipegate_broker_frames_total", "direction", "to_client", counters->frames_to_client);
     pg_metrics_counter_line(to, "pipegate_broker_frames_total", "direction", "from_client", counters->frames_from_client);

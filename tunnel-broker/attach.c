@@ -88,7 +88,9 @@ void attach_on_control(void *owner, const struct pg_control *control) {
     case PG_REPLACED:
         if (session) session_end(session, SESSION_REPLACED);
         break;
-    case PG_ROUTED: break; /* for handlers */
+    case PG_ROUTED:
+    case PG_NOT_TAKEN:
+    case PG_MOVED: break; /* for handlers */
     }
 }
 

@@ -26,7 +26,8 @@ enum drop_reason {
 struct counters {
     uint64_t attaches[ATTACH_OUTCOMES];
     uint64_t dropped[DROP_REASONS];
-    uint64_t requests; /* OPENs passed on to clients */
+    uint64_t requests;  /* OPENs passed on to clients */
+    uint64_t not_taken; /* OPENs sent straight to a session that was gone or had no room */
     uint64_t frames_to_client, bytes_to_client;
     uint64_t frames_from_client, bytes_from_client;
     uint64_t hostile;  /* clients dropped for what they sent */

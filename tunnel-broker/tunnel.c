@@ -69,23 +69,47 @@ static void drop_malformed(struct broker *broker, const struct pg_id *id, const 
     pg_log(broker->log, PG_LOG_WARN, &(struct pg_log_about){.tunnel = id}, "dropped a frame from Redis: %s", what);
 }
 
+/* False, and counted, when it cannot be read, or its visitor has an answer already. */
+static bool is_to_be_done(struct broker *broker, const struct pg_id *tunnel, const struct pg_frame *frame) {
+    struct pg_open open;
+    const char *wrong = pg_open_decode(frame, &open);
+    bool late = !wrong && open.deadline_unix_ms < pg_clock_unix_ms();
+    if (wrong) drop_malformed(broker, tunnel, wrong);
+    if (late) broker->counters.dropped[DROP_EXPIRED]++;
+    return !wrong && !late;
+}
+
+static void pass_on(struct broker *broker, struct session *session, const uint8_t *bytes, size_t length) {
+    broker->counters.requests++;
+    session_send(session, bytes, length);
+}
+
 void tunnel_on_request(void *owner, const struct pg_id *id, const uint8_t *bytes, size_t length) {
     struct broker *broker = owner;
     struct tunnel *tunnel = tunnel_find(broker, id);
     struct pg_frame frame;
-    struct pg_open open;
     const char *wrong = pg_frame_decode(bytes, length, &frame);
-    if (!wrong) wrong = frame.type == PG_OPEN ? pg_open_decode(&frame, &open) : "it is no OPEN";
-    if (wrong) {
-        drop_malformed(broker, id, wrong);
-    } else if (open.deadline_unix_ms < pg_clock_unix_ms()) {
-        broker->counters.dropped[DROP_EXPIRED]++; /* its visitor has an answer already */
-    } else if (!tunnel || !tunnel->holder) {
-        broker->counters.dropped[DROP_NO_SESSION]++; /* the client went while they were under way: sent again by the handler */
-    } else {
-        broker->counters.requests++;
-        session_send(tunnel->holder, bytes, length);
+    if (!wrong && frame.type != PG_OPEN) wrong = "it is no OPEN";
+    if (wrong) drop_malformed(broker, id, wrong);
+    else if (!is_to_be_done(broker, id, &frame)) return;
+    else if (tunnel && tunnel->holder) pass_on(broker, tunnel->holder, bytes, length);
+    else broker->counters.dropped[DROP_NO_SESSION]++; /* the client went while they were under way: sent again by the handler */
+}
+
+/* One that was sent straight to a session is that one's or nobody's: in the list it could be met by another life of the client, after the
+ * handler has taken its copies out. */
+static void on_straight_request(struct broker *broker, const struct pg_envelope *envelope, const struct pg_frame *frame,
+                                const uint8_t *bytes, size_t length) {
+    const struct pg_control refusal = {.kind = PG_NOT_TAKEN, .tunnel = envelope->tunnel, .session = envelope->session};
+    struct tunnel *tunnel = tunnel_find(broker, &envelope->tunnel);
+    struct session *holder = tunnel ? tunnel->holder : NULL;
+    if (!is_to_be_done(broker, &envelope->tunnel, frame)) return;
+    if (holder && holder->id == envelope->session && holder->announced && session_has_room(holder)) {
+        pass_on(broker, holder, bytes, length);
+        return;
     }
+    broker->counters.not_taken++;
+    pg_bus_send_control(broker->bus, &frame->handler, &refusal);
 }
 
 void tunnel_on_message(void *owner, const struct pg_envelope *envelope, const uint8_t *bytes, size_t length) {
@@ -93,13 +117,12 @@ void tunnel_on_message(void *owner, const struct pg_envelope *envelope, const ui
     struct tunnel *tunnel = tunnel_find(broker, &envelope->tunnel);
     struct session *session = tunnel ? tunnel_session(tunnel, envelope->session) : NULL;
     struct pg_frame frame;
-    if (!session || !session->announced) { /* ATTACHED comes first: whoever sent this asks again */
-        broker->counters.dropped[DROP_NO_SESSION]++;
-        return;
-    }
     const char *wrong = pg_frame_decode(bytes, length, &frame);
-    if (!wrong && frame.type != PG_DATA && frame.type != PG_ACK && frame.type != PG_RESUME && frame.type != PG_RESET)
+    if (!wrong && frame.type != PG_OPEN && frame.type != PG_DATA && frame.type != PG_ACK && frame.type != PG_RESUME &&
+        frame.type != PG_RESET)
         wrong = "a type that no handler sends to a session";
     if (wrong) drop_malformed(broker, &envelope->tunnel, wrong);
-    else session_send(session, bytes, length);
+    else if (frame.type == PG_OPEN) on_straight_request(broker, envelope, &frame, bytes, length);
+    else if (session && session->announced) session_send(session, bytes, length);
+    else broker->counters.dropped[DROP_NO_SESSION]++; /* ATTACHED comes first: whoever sent this asks again */
 }

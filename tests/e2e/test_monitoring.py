@@ -53,7 +53,7 @@ def test_every_metric_is_shown_or_known(exported):
              "pipegate_handler_connections", "pipegate_broker_connections", "pipegate_broker_clients_limit",
              "pipegate_handler_response_seconds_sum", "pipegate_handler_response_seconds_count",
              "pipegate_handler_bus_undelivered_total", "pipegate_broker_bus_undelivered_total", "pipegate_broker_bus_bytes_total",
-             "pipegate_broker_requests_total", "pipegate_broker_frames_total", "pipegate_broker_bytes_total"}
+             "pipegate_broker_requests_total", "pipegate_broker_requests_not_taken_total", "pipegate_broker_frames_total", "pipegate_broker_bytes_total"}
     shown = set().union(*map(named, expressions()))
     assert exported - shown - known == set()
 

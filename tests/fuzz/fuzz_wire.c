@@ -141,7 +141,7 @@ static void try_frame(const uint8_t *data, size_t size) {
 static void try_control(const uint8_t *data, size_t size) {
     struct pg_control control;
     if (!pg_control_decode(data, size, &control)) return;
-    MUST(size == PG_CONTROL && control.kind >= PG_BELL && control.kind <= PG_ROUTED);
+    MUST(size == PG_CONTROL && control.kind >= PG_BELL && control.kind <= PG_MOVED);
     pg_control_put(again, &control);
     MUST(memcmp(again, data, PG_CONTROL) == 0);
 }

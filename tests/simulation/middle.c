@@ -22,13 +22,15 @@ struct link {
     bool session;  /* the broker has it */
     bool asks;     /* the broker is about to attach it */
     bool attached; /* the client was told that it is */
+    bool dead;     /* the broker is */
     size_t room;   /* messages that the client may have under way */
     struct message draft;
     struct queue up, down;
+    struct queue straight; /* requests that were sent straight to the session, on their way to the broker */
 };
 
 struct answer_of_redis {
-    enum { ON_OPEN, ON_ROUTE, ON_ROUTED } kind;
+    enum { ON_OPEN, ON_ROUTE, ON_ROUTED, ON_NOT_TAKEN, ON_MOVED, ON_UNDELIVERED } kind;
     struct pg_id exchange;
     enum pg_bus_result result;
     struct pg_id broker;
@@ -163,12 +165,22 @@ bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_id *tunnel, const uint8
     return true;
 }
 
+/* Redis may find out that nobody reads what was sent there, or not. */
+static void lose_at_dead_broker(struct middle *middle, const struct link *link) {
+    if (chance(middle->world, 2)) answer(middle, (struct answer_of_redis){.kind = ON_UNDELIVERED, .broker = link->envelope.broker});
+}
+
 bool pg_bus_send(struct pg_bus *bus, const struct pg_id *to, const struct pg_envelope *envelope, const uint8_t *head,
                  size_t head_length, const uint8_t *body, size_t body_length) {
     struct middle *middle = bus->middle;
     struct link *link = link_with(middle, envelope->session);
     (void)to;
     if (!may_send(middle)) return false;
+    if (link && head[1] == PG_OPEN) { /* whether its session is there still is seen when it arrives */
+        if (link->dead) lose_at_dead_broker(middle, link);
+        else queue_put(&link->straight, FRAME, head, head_length, NULL, 0);
+        return true;
+    }
     if (!link || !link->session) return true; /* the broker knows of no such session */
     if (!queue_put(&link->down, FRAME, head, head_length, body, body_length)) return true;
     const struct message *message = queue_newest(&link->down);
@@ -257,20 +269,46 @@ bool middle_moves_down(struct middle *middle) {
     return false;
 }
 
-bool middle_takes_request(struct middle *middle) {
-    struct message message;
-    struct link *link = middle->route;
+/* A request goes to the client. */
+static void pass_on(struct middle *middle, struct link *link, const struct message *message, bool by_list) {
     struct pg_frame frame;
-    if (!link || !link->session || !link->attached || !queue_take(&middle->list, &message)) return false;
     struct request_plan *plan =
-        pg_frame_decode(message.bytes, message.length, &frame) ? NULL : find_request(middle->world, &frame.exchange);
+        pg_frame_decode(message->bytes, message->length, &frame) ? NULL : find_request(middle->world, &frame.exchange);
     /* Whoever had it may have done it. Only one that the handler had never heard of may be given to another: DESIGN section 5. */
     if (plan && !plan->idempotent && plan->heard_from && plan->heard_from != link->life)
         wrong(middle->world, "a POST is given to another life of the client than the one that has it");
-    if (plan && plan->answered) wrong(middle->world, "a request waits though the visitor has some of the response");
-    queue_put(&link->down, FRAME, message.bytes, message.length, NULL, 0);
+    if (by_list && plan && plan->answered) wrong(middle->world, "a request waits though the visitor has some of the response");
+    queue_put(&link->down, FRAME, message->bytes, message->length, NULL, 0);
+}
+
+/* One that was sent straight to a session goes to that one, or its handler is told. */
+static bool takes_straight(struct middle *middle) {
+    struct message message;
+    size_t first = (size_t)below(middle->world, middle->links_count);
+    for (size_t i = 0; i < middle->links_count; i++) {
+        struct link *link = &middle->links[(first + i) % middle->links_count];
+        if (!queue_take(&link->straight, &message)) continue;
+        bool room = !chance(middle->world, 8), holds = link->session && link->attached && link == middle->route;
+        if (room && holds) pass_on(middle, link, &message, false);
+        else answer(middle, (struct answer_of_redis){.kind = ON_NOT_TAKEN, .session = link->envelope.session});
+        free(message.bytes);
+        return true;
+    }
+    return false;
+}
+
+static bool takes_from_list(struct middle *middle) {
+    struct message message;
+    struct link *link = middle->route;
+    if (!link || !link->session || !link->attached || !queue_take(&middle->list, &message)) return false;
+    pass_on(middle, link, &message, true);
     free(message.bytes);
     return true;
+}
+
+bool middle_takes_request(struct middle *middle) {
+    if (chance(middle->world, 2)) return takes_straight(middle) || takes_from_list(middle);
+    return takes_from_list(middle) || takes_straight(middle);
 }
 
 /* The broker asks Redis for the tunnel, and has it: nobody else's client is in the way here. */
@@ -279,6 +317,8 @@ static void attach(struct middle *middle, struct link *link) {
     link->asks = false;
     if (middle->route_life && middle->route_life != link->life && middle->bus_up)
         answer(middle, (struct answer_of_redis){.kind = ON_ROUTED});
+    if (before && before != link && middle->bus_up)
+        answer(middle, (struct answer_of_redis){.kind = ON_MOVED, .session = link->envelope.session});
     middle->known = true;
     middle->route = link;
     middle->route_life = link->life;
@@ -312,6 +352,9 @@ bool middle_answers(struct middle *middle) {
     case ON_OPEN: handler_on_open(middle->world->handler, &what.exchange, what.result); break;
     case ON_ROUTE: handler_on_route(middle->world->handler, &what.broker, what.session); break;
     case ON_ROUTED: handler_on_routed(middle->world->handler); break;
+    case ON_NOT_TAKEN: handler_on_not_taken(middle->world->handler, what.session); break;
+    case ON_MOVED: handler_on_moved(middle->world->handler, what.session); break;
+    case ON_UNDELIVERED: handler_on_undelivered(middle->world->handler, &what.broker); break;
     }
     return true;
 }
@@ -362,6 +405,8 @@ static void mend_bus(struct middle *middle) {
 static void cut_link(struct middle *middle, struct link *link, bool broker_dies) {
     if (!link) return;
     if (broker_dies) queue_lose_some(middle->world, &link->up);
+    if (broker_dies) queue_clear(&link->straight);
+    link->dead = broker_dies;
     close_link(middle, link);
     link->read = link->session = link->asks = false;
     queue_clear(&link->down);
@@ -377,6 +422,7 @@ static void restart_redis(struct middle *middle) {
     for (size_t i = 0; i < middle->links_count; i++) {
         queue_lose_some(middle->world, &middle->links[i].up);
         queue_lose_some(middle->world, &middle->links[i].down);
+        queue_lose_some(middle->world, &middle->links[i].straight);
         middle->links[i].asks = middle->links[i].session;
     }
 }
@@ -388,7 +434,7 @@ void middle_breaks(struct middle *middle) {
     switch (below(world, 10)) {
     case 0: queue_lose_some(world, &link->up); break;
     case 1: queue_lose_some(world, &link->down); break;
-    case 2: queue_lose_some(world, &middle->list); break;
+    case 2: queue_lose_some(world, chance(world, 2) ? &middle->list : &link->straight); break;
     case 3:
         if (room && middle->current && !middle->next) make_connection(middle); /* GOAWAY: it moves */
         break;
@@ -423,7 +469,8 @@ void middle_heals(struct middle *middle) {
 
 bool middle_is_empty(const struct middle *middle) {
     for (size_t i = 0; i < middle->links_count; i++)
-        if (middle->links[i].up.count || (middle->links[i].read && middle->links[i].down.count)) return false;
+        if (middle->links[i].up.count || (middle->links[i].read && middle->links[i].down.count) || middle->links[i].straight.count)
+            return false;
     return middle->list.count == 0 && middle->answers_count == 0;
 }
 
@@ -453,6 +500,7 @@ void middle_free(struct middle *middle) {
     for (size_t i = 0; i < middle->links_count; i++) {
         queue_clear(&middle->links[i].up);
         queue_clear(&middle->links[i].down);
+        queue_clear(&middle->links[i].straight);
         free(middle->links[i].draft.bytes);
     }
     queue_clear(&middle->list);
