@@ -147,6 +147,7 @@ static bool in_grace(const struct handler *handler) {
 void exchange_on_open(struct handler *handler, const struct pg_id *id, enum pg_bus_result result) {
     struct exchange *e = exchange_find(handler, id);
     if (!e || e->state != EXCHANGE_WAITING) return;
+    if (result != PG_BUS_OK && exchange_on_not_sent(e, result)) return;
     switch (result) {
     case PG_BUS_OK:
         if (!e->open_queued) e->waiting_ms = uv_now(&handler->loop); /* for its client, and no longer for the bus */
@@ -161,7 +162,7 @@ void exchange_on_open(struct handler *handler, const struct pg_id *id, enum pg_b
         exchange_arm(e, EXCHANGE_NEW_ROUTE_MS);
         break;
     case PG_BUS_FULL:
-        if (!e->open_queued) exchange_fail(e, ANSWER_OVERLOADED, ""); /* else it was a second copy */
+        if (!e->open_queued) exchange_fail(e, ANSWER_OVERLOADED, ""); /* else it was a second copy, or may have arrived */
         break;
     case PG_BUS_NO_MEMORY:
         if (!e->open_queued) exchange_fail(e, ANSWER_BUS_UNAVAILABLE, "the message bus is out of memory");
@@ -236,7 +237,7 @@ static bool check_path(struct exchange *e, uint64_t now) {
  * Returns how long until the next time. */
 static uint64_t push_again(struct exchange *e, uint64_t now) {
     if (e->open_pushed && now - e->pushed_ms >= e->again_ms) {
-        ways_close(&e->handler->ways, &e->tunnel, e->sent_to, now);
+        if (e->is_straight) ways_close(&e->handler->ways, &e->tunnel, e->straight.session, now);
         e->again_ms = sooner(2 * e->again_ms, EXCHANGE_AGAIN_MAX_MS);
         e->open_pushed = false;
     }

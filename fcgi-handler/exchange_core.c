@@ -54,8 +54,17 @@ bool exchange_is_repeatable(const struct exchange *e) {
     return e->idempotent && (e->open_whole || e->body.acked == 0);
 }
 
+/* Out of the list, and out of the inbox of a broker that did not read it yet. False when Redis is away. */
+static bool take_back(struct exchange *e) {
+    const struct pg_envelope list = {.tunnel = e->tunnel};
+    struct pg_bus *bus = e->handler->bus;
+    bool sent = !pg_id_is_zero(&e->straight.broker);
+    if (sent && !pg_bus_withdraw(bus, &e->straight, e->open, e->open_length)) return false;
+    return e->is_straight || pg_bus_withdraw(bus, &list, e->open, e->open_length);
+}
+
 void exchange_withdraw_copies(struct exchange *e) {
-    if (e->copies && e->open && pg_bus_withdraw(e->handler->bus, &e->tunnel, e->open, e->open_length)) e->copies = false;
+    if (e->copies && e->open && take_back(e)) e->copies = false;
 }
 
 void exchange_free_open(struct exchange *e) {
@@ -98,7 +107,8 @@ void exchange_send_reset_to(struct handler *handler, const struct pg_id *exchang
 }
 
 void exchange_send_reset(struct exchange *e, enum pg_reason reason, const char *sentence) {
-    if (e->path.known) exchange_send_reset_to(e->handler, &e->id, &e->path.way, reason, sentence);
+    const struct pg_envelope *way = e->path.known ? &e->path.way : e->is_straight ? &e->straight : NULL;
+    if (way) exchange_send_reset_to(e->handler, &e->id, way, reason, sentence);
 }
 
 void exchange_send_resume(struct exchange *e, uint16_t flags) {
@@ -116,7 +126,7 @@ void exchange_send_resume(struct exchange *e, uint16_t flags) {
 
 /* Nobody waits for the answer any more: takes an OPEN that no client has back. */
 void exchange_withdraw(struct exchange *e) {
-    if (e->state == EXCHANGE_WAITING && e->open_pushed) pg_bus_withdraw(e->handler->bus, &e->tunnel, e->open, e->open_length);
+    if (e->state == EXCHANGE_WAITING && e->open_pushed) take_back(e);
 }
 
 /* --- endings --- */

@@ -21,7 +21,8 @@ enum {
     EXCHANGE_RETRY_MS = 100,             /* the bus would not take it: try again */
     EXCHANGE_NEW_ROUTE_MS = 300,         /* the tunnel is unknown, but may not be for long: try again */
     EXCHANGE_WIDE_MAX = 2 * PG_WIDE_MAX, /* of a tunnel: its client may have been started anew */
-    EXCHANGE_GRACE_MS = 5000             /* after the bus was away tunnels are set up anew: so long none is unknown */
+    EXCHANGE_STRAIGHT_MAX = 2048, /* with more requests in flight none is sent straight: a broker's inbox is not for waiting in */
+    EXCHANGE_GRACE_MS = 5000      /* after the bus was away tunnels are set up anew: so long none is unknown */
 };
 
 enum exchange_state {
@@ -46,8 +47,9 @@ struct exchange {
     bool open_listed;  /* the bus said that it is in the tunnel's list: it may be there still */
     uint64_t again_ms; /* after this long without an acknowledgement the OPEN is pushed again; doubles each time */
     uint64_t pushed_ms;
-    uint64_t sent_to; /* the session that it was sent straight to; 0: it was pushed into the tunnel's list */
-    bool stamped;     /* pushed once, with its deadline: it may be in Redis */
+    struct pg_envelope straight; /* the session that it was sent straight to, the first time; all zero: none */
+    bool is_straight;            /* and it was not pushed into the tunnel's list since */
+    bool stamped;                /* pushed once, with its deadline: it may be in Redis */
     bool copies; /* it was pushed more than once: what is left of it in Redis must go before the client may forget the exchange */
     struct path path;
     struct pg_outflow body; /* to the client */

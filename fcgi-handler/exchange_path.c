@@ -136,28 +136,39 @@ void exchange_on_route(struct handler *handler, const struct pg_id *id, const st
 
 /* --- requests that were sent straight to a session --- */
 
-/* Those that were sent to this session (`same`), or to any other. */
-static void push_those_sent_to(struct handler *handler, const struct pg_id *id, uint64_t session, bool same) {
+static bool is_straight(const struct exchange *e) {
+    return e->state == EXCHANGE_WAITING && e->is_straight;
+}
+
+/* Nobody has it: by the list, as if for the first time. */
+static void push_instead(struct exchange *e) {
+    ways_close(&e->handler->ways, &e->tunnel, e->straight.session, uv_now(&e->handler->loop));
+    e->open_queued = false;
+    exchange_push_open(e);
+}
+
+void exchange_on_not_taken(struct handler *handler, const struct pg_id *id, uint64_t session) {
+    struct exchange *e = exchange_find(handler, id);
+    if (e && is_straight(e) && e->straight.session == session) push_instead(e);
+}
+
+bool exchange_on_not_sent(struct exchange *e, enum pg_bus_result why) {
+    if (!is_straight(e)) return false;
+    if (why == PG_BUS_GONE) {
+        push_instead(e);
+        return true;
+    }
+    ways_close(&e->handler->ways, &e->tunnel, e->straight.session, uv_now(&e->handler->loop));
+    if (why == PG_BUS_NO_MEMORY) e->open_queued = false;
+    return false;
+}
+
+void exchange_on_moved(struct handler *handler, const struct pg_id *id, uint64_t session) {
     struct tunnel *tunnel = exchange_find_tunnel(handler, id);
     struct exchange *e, *next;
+    ways_leave(&handler->ways, id, session);
     if (!tunnel) return;
     DL_FOREACH_SAFE2(tunnel->exchanges, e, next, tunnel_next) {
-        if (e->state == EXCHANGE_WAITING && e->sent_to && (e->sent_to == session) == same) exchange_push_open(e);
+        if (is_straight(e) && e->straight.session != session) exchange_push_open(e);
     }
-}
-
-void exchange_on_not_taken(struct handler *handler, const struct pg_id *tunnel, uint64_t session) {
-    ways_close(&handler->ways, tunnel, session, uv_now(&handler->loop));
-    push_those_sent_to(handler, tunnel, session, true);
-}
-
-void exchange_on_moved(struct handler *handler, const struct pg_id *tunnel, uint64_t session) {
-    ways_leave(&handler->ways, tunnel, session);
-    push_those_sent_to(handler, tunnel, session, false);
-}
-
-void exchange_on_undelivered(struct handler *handler, const struct pg_id *broker) {
-    const struct pg_envelope *lost;
-    while ((lost = ways_close_one_by(&handler->ways, broker, uv_now(&handler->loop))))
-        push_those_sent_to(handler, &lost->tunnel, lost->session, true);
 }

@@ -52,13 +52,16 @@ static void want_body(struct exchange *e) {
     visit_want_body(e->visit, room);
 }
 
-/* To where the client was heard a moment ago: once, for what is lost so goes by the list. Returns the session there; 0: none. */
-static uint64_t send_open_straight(struct exchange *e) {
+/* To where the client was heard a moment ago: once, for what is lost so goes by the list. It may be with the client from then on. */
+static bool send_open_straight(struct exchange *e) {
     struct handler *handler = e->handler;
-    bool first = !e->stamped && !e->path.lost;
+    bool first = !e->stamped && !e->path.lost && handler->in_flight < EXCHANGE_STRAIGHT_MAX;
     const struct pg_envelope *way = first ? ways_find(&handler->ways, &e->tunnel, uv_now(&handler->loop)) : NULL;
-    bool sent = way && pg_bus_send(handler->bus, &way->broker, way, e->open, e->open_length, NULL, 0);
-    return sent ? way->session : 0;
+    e->is_straight = false;
+    if (!way || !pg_bus_open_straight(handler->bus, way, &e->id, e->open, e->open_length)) return false;
+    e->straight = *way;
+    e->is_straight = e->open_queued = true;
+    return true;
 }
 
 /* From here on a client may take it, for as long as the visitor will wait. */
@@ -71,8 +74,8 @@ void exchange_push_open(struct exchange *e) {
     uint64_t now = pg_clock_unix_ms();
     uint8_t *deadline = e->open + PG_FRAME_HEADER;
     if (!e->stamped || pg_get_u64(deadline) < now) pg_put_u64(deadline, now + e->handler->config.wait_timeout_ms);
-    e->sent_to = send_open_straight(e);
-    e->open_pushed = e->sent_to || pg_bus_open(e->handler->bus, &e->tunnel, &e->id, e->open_listed, e->open, e->open_length);
+    e->open_pushed =
+        send_open_straight(e) || pg_bus_open(e->handler->bus, &e->tunnel, &e->id, e->open_listed, e->open, e->open_length);
     e->stamped = e->stamped || e->open_pushed;
 }
 

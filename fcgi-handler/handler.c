@@ -56,7 +56,7 @@ static void on_control(void *owner, const struct pg_control *control) {
     struct handler *handler = owner;
     struct tunnel *tunnel = exchange_find_tunnel(handler, &control->tunnel);
     if (control->kind == PG_ROUTED && tunnel) exchange_find_route(handler, tunnel, true);
-    if (control->kind == PG_NOT_TAKEN) exchange_on_not_taken(handler, &control->tunnel, control->session);
+    if (control->kind == PG_NOT_TAKEN) exchange_on_not_taken(handler, &control->exchange, control->session);
     if (control->kind == PG_MOVED) exchange_on_moved(handler, &control->tunnel, control->session);
 }
 
@@ -83,11 +83,6 @@ static void on_state(void *owner, bool up) {
     if (up) begin(handler);
     pg_log(&handler->log, up ? PG_LOG_INFO : PG_LOG_WARN, NULL, up ? "the bus is up" : "the bus is down");
     if (up) exchange_on_bus_up(handler);
-}
-
-/* Without a connection nothing is known to be lost, and all is pushed again when there is one. */
-static void on_undelivered(void *owner, const struct pg_id *to, enum pg_bus_result why) {
-    if (why != PG_BUS_DOWN) exchange_on_undelivered(owner, to);
 }
 
 static void on_heartbeat(void *owner) {
@@ -223,7 +218,6 @@ static struct pg_bus *make_bus(struct handler *handler) {
                    .on_state = on_state,
                    .on_refused = on_refused,
                    .on_heartbeat = on_heartbeat,
-                   .on_undelivered = on_undelivered,
                    .on_open = on_open,
                    .on_route = on_route},
         .owner = handler,

@@ -11,10 +11,14 @@ static bool is_of(const struct way *way, const struct pg_id *tunnel) {
     return pg_id_equal(&way->to.tunnel, tunnel) && !pg_id_is_zero(&way->to.broker);
 }
 
+static bool is_fresh(const struct way *way, uint64_t now_ms) {
+    return now_ms - way->heard_ms < WAYS_FRESH_MS;
+}
+
 void ways_heard(struct ways *ways, const struct pg_envelope *from, uint64_t now_ms) {
     struct way *way = &ways->table[place(&from->tunnel)];
     bool known = is_of(way, &from->tunnel);
-    if (known && pg_session_is_older(from->session, way->to.session)) return;
+    if (known && is_fresh(way, now_ms) && pg_session_is_older(from->session, way->to.session)) return;
     way->to = *from;
     way->heard_ms = now_ms;
     if (!known) way->closed_until_ms = 0;
@@ -22,7 +26,7 @@ void ways_heard(struct ways *ways, const struct pg_envelope *from, uint64_t now_
 
 const struct pg_envelope *ways_find(const struct ways *ways, const struct pg_id *tunnel, uint64_t now_ms) {
     const struct way *way = &ways->table[place(tunnel)];
-    bool leads = is_of(way, tunnel) && now_ms - way->heard_ms < WAYS_FRESH_MS && now_ms >= way->closed_until_ms;
+    bool leads = is_of(way, tunnel) && is_fresh(way, now_ms) && now_ms >= way->closed_until_ms;
     return leads ? &way->to : NULL;
 }
 
@@ -34,16 +38,6 @@ void ways_close(struct ways *ways, const struct pg_id *tunnel, uint64_t session,
 void ways_leave(struct ways *ways, const struct pg_id *tunnel, uint64_t session) {
     struct way *way = &ways->table[place(tunnel)];
     if (is_of(way, tunnel) && way->to.session != session) *way = (struct way){.heard_ms = 0};
-}
-
-const struct pg_envelope *ways_close_one_by(struct ways *ways, const struct pg_id *broker, uint64_t now_ms) {
-    for (size_t i = 0; i < WAYS_MAX; i++) {
-        struct way *way = &ways->table[i];
-        if (!pg_id_equal(&way->to.broker, broker) || !ways_find(ways, &way->to.tunnel, now_ms)) continue;
-        way->closed_until_ms = now_ms + WAYS_CLOSED_MS;
-        return &way->to;
-    }
-    return NULL;
 }
 
 void ways_forget(struct ways *ways) {

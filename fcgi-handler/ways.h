@@ -37,9 +37,6 @@ void ways_close(struct ways *ways, const struct pg_id *tunnel, uint64_t session,
 /* The client has attached as this session: forgets another way. */
 void ways_leave(struct ways *ways, const struct pg_id *tunnel, uint64_t session);
 
-/* What was sent to that broker is lost. Closes one way that leads there, and returns it; NULL when there is none (more). */
-const struct pg_envelope *ways_close_one_by(struct ways *ways, const struct pg_id *broker, uint64_t now_ms);
-
 /* Redis was away: who is where is not known any more. */
 void ways_forget(struct ways *ways);
 

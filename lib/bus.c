@@ -82,7 +82,11 @@ static void on_alive_set(redisAsyncContext *context, void *answer, void *argumen
     if (!reply || bus->closing) return;
     pg_bus_log_error(bus, "the heartbeat", reply);
     if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM", 3) != 0) return;
-    bus->heartbeat_answered_ms = pg_clock_ms();
+    /* Too late: others may have taken us for dead, and have our routes. The next heartbeat connects anew, which sets all up again. */
+    bool late = bus->alive && pg_clock_ms() - bus->lease_from_ms >= PG_BUS_ALIVE_MS;
+    bus->heartbeat_answered_ms = late ? 0 : pg_clock_ms();
+    if (late) return;
+    bus->lease_from_ms = bus->heartbeat_sent_ms;
     bus->alive = true;
     tell_state(bus);
 }
@@ -114,6 +118,7 @@ static void beat(struct pg_bus *bus) {
     pg_words_add(&words, "1");
     pg_words_add(&words, "PX");
     pg_words_add(&words, pg_decimal(lease, PG_BUS_ALIVE_MS));
+    bus->heartbeat_sent_ms = pg_clock_ms();
     pg_words_run(bus->commands, on_alive_set, bus, &words);
     if (bus->options.hears_routes) register_handler(bus);
 }
@@ -198,6 +203,10 @@ static void on_heartbeat(uv_timer_t *timer) {
 
 bool pg_bus_is_up(const struct pg_bus *bus) {
     return bus->alive && !bus->closing && pg_connection_is_up(bus->commands) && pg_connection_is_up(bus->inbox);
+}
+
+bool pg_bus_holds_lease(const struct pg_bus *bus) {
+    return pg_bus_is_up(bus) && pg_clock_ms() - bus->lease_from_ms < PG_BUS_ALIVE_MS - PG_BUS_HEARTBEAT_MS;
 }
 
 const struct pg_bus_counters *pg_bus_counters(const struct pg_bus *bus) {

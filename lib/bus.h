@@ -52,7 +52,7 @@ struct pg_bus_events {
     void (*on_heartbeat)(void *owner);
     /* Messages for process `to` did not arrive, or may not have. */
     void (*on_undelivered)(void *owner, const struct pg_id *to, enum pg_bus_result why);
-    /* What became of an OPEN pushed with pg_bus_open. */
+    /* What became of an OPEN pushed with pg_bus_open or pg_bus_open_straight. */
     void (*on_open)(void *owner, const struct pg_id *exchange, enum pg_bus_result result);
     /* The answer to pg_bus_find_route, unless the connection broke: `broker` is zero where no client was attached
      * last, and may be one that is dead. */
@@ -97,6 +97,11 @@ struct pg_bus *pg_bus_new(const struct pg_bus_options *options);
 void pg_bus_close(struct pg_bus *bus, void (*on_closed)(void *owner));
 
 bool pg_bus_is_up(const struct pg_bus *bus);
+
+/* Is it up, and does Redis surely know that this process lives? One that was stopped for a while has lost its routes, it may be, before it
+ * can tell. */
+bool pg_bus_holds_lease(const struct pg_bus *bus);
+
 const struct pg_bus_counters *pg_bus_counters(const struct pg_bus *bus);
 
 /* Handler: queues an OPEN for the tunnel; `frame` is a whole frame and is copied. `again`: it was queued before and may be lost; where
@@ -105,12 +110,17 @@ const struct pg_bus_counters *pg_bus_counters(const struct pg_bus *bus);
 bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg_id *exchange, bool again, const uint8_t *frame,
                  size_t length);
 
+/* Handler: sends an OPEN straight to the inbox of the broker where the tunnel's client was heard by that session, past the list. on_open
+ * tells only of failures: GONE and NO_MEMORY (it did not arrive), FULL and DOWN (it may have). False as pg_bus_open. */
+bool pg_bus_open_straight(struct pg_bus *bus, const struct pg_envelope *way, const struct pg_id *exchange, const uint8_t *frame,
+                          size_t length);
+
 /* Handler: asks where the tunnel's client is attached now; on_route tells. False when the bus is down. */
 bool pg_bus_find_route(struct pg_bus *bus, const struct pg_id *tunnel);
 
-/* Handler: takes an OPEN back that is still in the tunnel's list (the same bytes as were pushed); all copies of it.
- * False when the bus is down or memory is out. */
-bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_id *tunnel, const uint8_t *frame, size_t length);
+/* Handler: takes an OPEN back (the same bytes as were pushed), all copies of it: those that are still in the tunnel's list where `from` names
+ * no broker, else those that were sent straight by that way and not read yet. False when the bus is down or memory is out. */
+bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_envelope *from, const uint8_t *frame, size_t length);
 
 /* Sends a frame, given as two pieces that are copied (the second may be NULL), to the inbox of process `to`. False when the bus
  * is down or too much is pending. */

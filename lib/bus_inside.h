@@ -44,6 +44,8 @@ struct pg_bus {
     bool inbox_refused; /* an error in the place of messages */
     uint64_t pop_answered_ms;
     uint64_t heartbeat_answered_ms;
+    uint64_t heartbeat_sent_ms;
+    uint64_t lease_from_ms; /* when the heartbeat was sent that was answered last */
     struct checked checked[PG_CHECKED_SLOTS];
     struct pg_outbox outbox;
     size_t unanswered;     /* bytes in batches that Redis has not answered */

@@ -12,7 +12,8 @@ enum { PG_KEY_MAX = 64 };
 #define PG_KEY_ALIVE "pg:{0}:alive:"
 #define PG_KEY_HANDLERS "pg:{0}:handlers" /* set: processes (hex) that want to hear of new routes */
 
-#define PG_INBOX_MS 60000 /* an inbox that nobody reads is gone after this; the scripts have it, too */
+#define PG_INBOX_MS 60000      /* an inbox that nobody reads is gone after this; the scripts have it, too */
+#define PG_INBOX_NEWS_MAX 4096 /* scripts tell no news to a handler that has so much unread */
 
 struct pg_key {
     char text[PG_KEY_MAX];

@@ -45,7 +45,7 @@ bool pg_outbox_add(struct pg_outbox *outbox, enum pg_batch_kind kind, const stru
         if (lengths[i]) memcpy(at, pieces[i], lengths[i]);
         at += lengths[i];
     }
-    if (exchange) batch->exchanges[batch->count] = *exchange;
+    batch->exchanges[batch->count] = exchange ? *exchange : (struct pg_id){{0}};
     batch->messages[batch->count] = message;
     batch->lengths[batch->count++] = length;
     batch->bytes += length;

@@ -17,7 +17,7 @@ struct pg_batch {
     size_t bytes;
     char *messages[PG_BATCH_MAX]; /* each malloc'd */
     size_t lengths[PG_BATCH_MAX];
-    struct pg_id exchanges[PG_BATCH_MAX]; /* OPEN only */
+    struct pg_id exchanges[PG_BATCH_MAX]; /* of OPENs; zero of other messages */
     struct pg_batch *previous, *next;
 };
 
@@ -27,7 +27,7 @@ struct pg_outbox {
     size_t bytes;
 };
 
-/* Adds a message made of three pieces (each may be empty), copied. `exchange` only for OPEN. False when memory is out. */
+/* Adds a message made of three pieces (each may be empty), copied. `exchange` only for an OPEN, else NULL. False when memory is out. */
 bool pg_outbox_add(struct pg_outbox *outbox, enum pg_batch_kind kind, const struct pg_id *to, const struct pg_id *exchange,
                    const uint8_t *const pieces[3], const size_t lengths[3]);
 

@@ -8,15 +8,18 @@ enum {
     CHECK_MS = 1000 /* how often it is asked whether a process that is sent to is alive */
 };
 
+/* Of the messages from that one on: those that are OPENs. */
 static void report_opens(struct pg_bus *bus, const struct pg_batch *batch, size_t from, enum pg_bus_result result) {
     for (size_t i = from; i < batch->count && !bus->closing; i++)
-        if (bus->options.events.on_open) bus->options.events.on_open(bus->options.owner, &batch->exchanges[i], result);
+        if (bus->options.events.on_open && !pg_id_is_zero(&batch->exchanges[i]))
+            bus->options.events.on_open(bus->options.owner, &batch->exchanges[i], result);
 }
 
 static void report_undelivered(struct pg_bus *bus, const struct pg_batch *batch, enum pg_bus_result why) {
     bus->counters.undelivered += batch->count;
     if (!bus->closing && bus->options.events.on_undelivered)
         bus->options.events.on_undelivered(bus->options.owner, &batch->to, why);
+    report_opens(bus, batch, 0, why);
 }
 
 static void on_opened(struct pg_bus *bus, const struct pg_batch *batch, const redisReply *reply) {
@@ -209,13 +212,23 @@ bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg
     return pg_outbox_add(&bus->outbox, again ? PG_BATCH_AGAIN : PG_BATCH_OPEN, tunnel, exchange, pieces, lengths);
 }
 
-bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_id *tunnel, const uint8_t *frame, size_t length) {
-    struct pg_key key = pg_key_requests(tunnel);
+bool pg_bus_open_straight(struct pg_bus *bus, const struct pg_envelope *way, const struct pg_id *exchange, const uint8_t *frame,
+                          size_t length) {
+    uint8_t envelope[PG_ENVELOPE];
+    if (!may_send(bus)) return false;
+    pg_envelope_put(envelope, way);
+    const uint8_t *const pieces[3] = {envelope, frame, NULL};
+    const size_t lengths[3] = {sizeof envelope, length, 0};
+    return pg_outbox_add(&bus->outbox, PG_BATCH_SEND, &way->broker, exchange, pieces, lengths);
+}
+
+bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_envelope *from, const uint8_t *frame, size_t length) {
+    struct pg_key key = pg_id_is_zero(&from->broker) ? pg_key_requests(&from->tunnel) : pg_key_inbox(&from->broker);
     struct pg_words words = {.count = 0};
     char *message = pg_bus_is_up(bus) ? malloc(PG_ENVELOPE + length) : NULL;
     if (!message) return false;
     pg_bus_push_all(bus); /* it may be gathered still */
-    pg_envelope_put((uint8_t *)message, &(struct pg_envelope){.tunnel = *tunnel});
+    pg_envelope_put((uint8_t *)message, from);
     memcpy(message + PG_ENVELOPE, frame, length);
     pg_words_add(&words, "LREM");
     pg_words_add_key(&words, &key);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -98,19 +99,37 @@ static int open_lock(const char *path) {
     return fd;
 }
 
+/* SIGTERM and SIGINT are held back while one waits, so that it can be looked whether one has come. */
+static void hold_signals(sigset_t *before) {
+    sigset_t told;
+    sigemptyset(&told);
+    sigaddset(&told, SIGTERM);
+    sigaddset(&told, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &told, before);
+}
+
+static bool is_told_to_end(void) {
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT);
+}
+
+/* False when it is time to give up. */
+static bool wait_a_moment(uint64_t until_ms) {
+    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
+    nanosleep(&look, NULL);
+    return pg_clock_ms() < until_ms && !is_told_to_end();
+}
+
 /* Held until the descriptor is closed. flock(2) alone would wait for ever. */
 static bool lock(int fd, uint64_t until_ms) {
-    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK || pg_clock_ms() >= until_ms) return false;
-        nanosleep(&look, NULL);
-    }
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0)
+        if (errno != EWOULDBLOCK || !wait_a_moment(until_ms)) return false;
     return true;
 }
 
 /* With the lock held: nobody else joins or makes anything. */
 static bool get(const char *path, int fds[PASSED], uint64_t until_ms, char error[PG_UNIX_ERROR_MAX]) {
-    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
     char door[PG_UNIX_PATH_MAX + 16];
     struct stat status;
     name_beside(door, path, ".share");
@@ -118,7 +137,7 @@ static bool get(const char *path, int fds[PASSED], uint64_t until_ms, char error
     /* Where somebody removed the socket's file, those who serve it cannot be reached any more: begin anew. */
     if (lstat(path, &status) != 0) unlink(door);
     else
-        while ((joined = join(door, fds)) == TOO_LATE && pg_clock_ms() < until_ms) nanosleep(&look, NULL);
+        while ((joined = join(door, fds)) == TOO_LATE && wait_a_moment(until_ms)) continue;
     if (joined == JOINED) return true;
     if (joined == NOBODY) return make_both(path, door, fds, error);
     snprintf(error, PG_UNIX_ERROR_MAX, "the processes that share %s do not answer: stop or kill them, or name another path", path);
@@ -130,6 +149,7 @@ int pg_share_open(struct pg_share *share, uv_loop_t *loop, const struct pg_log *
     static const char suffix[] = ".share";
     uint64_t until_ms = pg_clock_ms() + PG_SHARE_PATIENCE_MS;
     int fds[PASSED];
+    sigset_t before;
     *share = (struct pg_share){.door = -1, .log = log};
     if (strlen(path) + sizeof suffix - 1 > PG_UNIX_PATH_MAX) {
         snprintf(error, PG_UNIX_ERROR_MAX, "the path of a shared socket has at most %d bytes",
@@ -137,16 +157,20 @@ int pg_share_open(struct pg_share *share, uv_loop_t *loop, const struct pg_log *
         return -1;
     }
     strcpy(share->path, path);
+    hold_signals(&before);
     int held = open_lock(path);
     bool locked = held >= 0 && lock(held, until_ms);
     bool good = locked && get(path, fds, until_ms, error);
     if (held < 0)
         snprintf(error, PG_UNIX_ERROR_MAX, "cannot make %s.lock: %s (does the directory exist, and may this user write there?)",
                  path, strerror(errno));
+    else if (!locked && is_told_to_end())
+        snprintf(error, PG_UNIX_ERROR_MAX, "told to end while another process held %s.lock", path);
     else if (!locked)
         snprintf(error, PG_UNIX_ERROR_MAX, "another process has held %s.lock for %d s: is it stopped?", path,
                  PG_SHARE_PATIENCE_MS / 1000);
     if (held >= 0) close(held);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!good) return -1;
     share->listener = fds[0];
     share->door = fds[1];

@@ -128,7 +128,10 @@ enum pg_control_kind { PG_BELL = 1, PG_PROBE, PG_REPLACED, PG_ROUTED, PG_NOT_TAK
 
 struct pg_control {
     enum pg_control_kind kind;
-    struct pg_id tunnel;
+    union {
+        struct pg_id tunnel;
+        struct pg_id exchange; /* NOT_TAKEN */
+    };
     uint64_t session;
 };
 

@@ -175,6 +175,10 @@ void session_announce(struct session *session) {
     send_attached(session);
 }
 
+bool session_holds(const struct session *session) {
+    return session->state == ATTACH_HOLDS && session->announced && pg_bus_holds_lease(session->broker->bus);
+}
+
 bool session_has_room(const struct session *session) {
     return websocket_queued(session->socket) < WEBSOCKET_LOW_WATER;
 }

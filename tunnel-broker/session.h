@@ -64,6 +64,9 @@ void session_tell(struct session *session, enum pg_type type);
 /* The tunnel is the client's: ATTACHED the first time, RESYNC when it was attached before. */
 void session_announce(struct session *session);
 
+/* Is the tunnel surely its own, and its client told so? Not while Redis is away, nor when this broker may be taken for dead. */
+bool session_holds(const struct session *session);
+
 /* May more requests be taken for it? */
 bool session_has_room(const struct session *session);
 

@@ -97,14 +97,15 @@ void tunnel_on_request(void *owner, const struct pg_id *id, const uint8_t *bytes
 }
 
 /* One that was sent straight to a session is that one's or nobody's: in the list it could be met by another life of the client, after the
- * handler has taken its copies out. */
+ * handler has taken its copies out. Nor may it reach this life when another has attached elsewhere by now. */
 static void on_straight_request(struct broker *broker, const struct pg_envelope *envelope, const struct pg_frame *frame,
                                 const uint8_t *bytes, size_t length) {
-    const struct pg_control refusal = {.kind = PG_NOT_TAKEN, .tunnel = envelope->tunnel, .session = envelope->session};
+    const struct pg_control refusal = {.kind = PG_NOT_TAKEN, .exchange = frame->exchange, .session = envelope->session};
     struct tunnel *tunnel = tunnel_find(broker, &envelope->tunnel);
     struct session *holder = tunnel ? tunnel->holder : NULL;
     if (!is_to_be_done(broker, &envelope->tunnel, frame)) return;
-    if (holder && holder->id == envelope->session && holder->announced && session_has_room(holder)) {
+    bool is_his = holder && holder->id == envelope->session && session_holds(holder);
+    if (is_his && session_has_room(holder)) {
         pass_on(broker, holder, bytes, length);
         return;
     }

@@ -1,4 +1,6 @@
 """What SIGTERM and SIGINT do: ends that nobody notices; and readiness, which tells of them."""
+import contextlib
+import fcntl
 import os
 import signal
 import threading
@@ -148,3 +150,23 @@ def test_told_to_end_before_it_has_begun(tmp_path, name, arguments):
         assert program.wait() == 0, program.last_words()
         assert not os.path.exists(path)
         program.check()
+
+
+def files_of(program):
+    """The paths of what it has open."""
+    paths = set()
+    for number in os.listdir(f"/proc/{program.pid}/fd"):
+        with contextlib.suppress(OSError):  # closed by now
+            paths.add(os.readlink(f"/proc/{program.pid}/fd/{number}"))
+    return paths
+
+
+@pytest.mark.parametrize("name,arguments", [("pg-handler", ["--socket", "{}"]), ("pg-broker", ["--listen", "unix:{}", "--open"])])
+def test_told_to_end_while_it_waits_for_a_shared_socket(tmp_path, name, arguments):
+    path = str(tmp_path / "s")
+    with open(path + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        program = Program(name, [path_of(name), *(word.format(path) for word in arguments), "--share", "--redis", f"unix:{tmp_path}/nobody"])
+        until(lambda: path + ".lock" in files_of(program), "it to wait for the lock")
+        program.process.send_signal(signal.SIGTERM)
+        assert program.wait() == 2 and f"told to end while another process held {path}.lock" in program.err.lines[-1]

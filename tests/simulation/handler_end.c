@@ -194,16 +194,12 @@ void handler_on_routed(struct handler_end *end) {
     if (tunnel) exchange_find_route(&end->handler, tunnel, true);
 }
 
-void handler_on_not_taken(struct handler_end *end, uint64_t session) {
-    exchange_on_not_taken(&end->handler, &tunnel_id, session);
+void handler_on_not_taken(struct handler_end *end, const struct pg_id *exchange, uint64_t session) {
+    exchange_on_not_taken(&end->handler, exchange, session);
 }
 
 void handler_on_moved(struct handler_end *end, uint64_t session) {
     exchange_on_moved(&end->handler, &tunnel_id, session);
-}
-
-void handler_on_undelivered(struct handler_end *end, const struct pg_id *broker) {
-    exchange_on_undelivered(&end->handler, broker);
 }
 
 void handler_on_bus_up(struct handler_end *end) {

@@ -18,9 +18,8 @@ void handler_takes(struct handler_end *end, const struct pg_envelope *envelope, 
 void handler_on_open(struct handler_end *end, const struct pg_id *exchange, enum pg_bus_result result);
 void handler_on_route(struct handler_end *end, const struct pg_id *broker, uint64_t session);
 void handler_on_routed(struct handler_end *end);
-void handler_on_not_taken(struct handler_end *end, uint64_t session);
+void handler_on_not_taken(struct handler_end *end, const struct pg_id *exchange, uint64_t session);
 void handler_on_moved(struct handler_end *end, uint64_t session);
-void handler_on_undelivered(struct handler_end *end, const struct pg_id *broker);
 void handler_on_bus_up(struct handler_end *end);
 
 void handler_turn(struct handler_end *end);

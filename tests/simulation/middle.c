@@ -30,7 +30,7 @@ struct link {
 };
 
 struct answer_of_redis {
-    enum { ON_OPEN, ON_ROUTE, ON_ROUTED, ON_NOT_TAKEN, ON_MOVED, ON_UNDELIVERED } kind;
+    enum { ON_OPEN, ON_ROUTE, ON_ROUTED, ON_NOT_TAKEN, ON_MOVED } kind;
     struct pg_id exchange;
     enum pg_bus_result result;
     struct pg_id broker;
@@ -152,22 +152,37 @@ bool pg_bus_find_route(struct pg_bus *bus, const struct pg_id *tunnel) {
     return true;
 }
 
-bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_id *tunnel, const uint8_t *frame, size_t length) {
-    struct middle *middle = bus->middle;
-    (void)tunnel;
-    if (!middle->bus_up) return false;
+static void withdraw(struct queue *queue, const uint8_t *frame, size_t length) {
     struct message message;
-    for (size_t left = middle->list.count; left > 0 && queue_take(&middle->list, &message); left--) {
+    for (size_t left = queue->count; left > 0 && queue_take(queue, &message); left--) {
         bool same = message.length == length && memcmp(message.bytes, frame, length) == 0;
-        if (!same) queue_put(&middle->list, FRAME, message.bytes, message.length, NULL, 0);
+        if (!same) queue_put(queue, FRAME, message.bytes, message.length, NULL, 0);
         free(message.bytes);
     }
+}
+
+bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_envelope *from, const uint8_t *frame, size_t length) {
+    struct middle *middle = bus->middle;
+    struct link *link = link_with(middle, from->session);
+    if (!middle->bus_up) return false;
+    if (pg_id_is_zero(&from->broker)) withdraw(&middle->list, frame, length);
+    else if (link && chance(middle->world, 2)) withdraw(&link->straight, frame, length); /* or the broker has read it */
     return true;
 }
 
-/* Redis may find out that nobody reads what was sent there, or not. */
-static void lose_at_dead_broker(struct middle *middle, const struct link *link) {
-    if (chance(middle->world, 2)) answer(middle, (struct answer_of_redis){.kind = ON_UNDELIVERED, .broker = link->envelope.broker});
+/* Whether the session is there still, and holds the tunnel, is seen when it arrives at its broker. One that is dead may be known to be. */
+bool pg_bus_open_straight(struct pg_bus *bus, const struct pg_envelope *way, const struct pg_id *exchange, const uint8_t *frame,
+                          size_t length) {
+    struct middle *middle = bus->middle;
+    struct link *link = link_with(middle, way->session);
+    struct answer_of_redis failure = {.kind = ON_OPEN, .exchange = *exchange, .result = PG_BUS_GONE};
+    if (!may_send(middle)) return false;
+    bool gone = (!link || link->dead) && chance(middle->world, 2),
+         may_have_arrived = !middle->world->calm && !chance(middle->world, 30);
+    if (link && !link->dead) queue_put(&link->straight, FRAME, frame, length, NULL, 0);
+    if (!gone) failure.result = PG_BUS_FULL;
+    if (gone || !may_have_arrived) answer(middle, failure);
+    return true;
 }
 
 bool pg_bus_send(struct pg_bus *bus, const struct pg_id *to, const struct pg_envelope *envelope, const uint8_t *head,
@@ -176,11 +191,6 @@ bool pg_bus_send(struct pg_bus *bus, const struct pg_id *to, const struct pg_env
     struct link *link = link_with(middle, envelope->session);
     (void)to;
     if (!may_send(middle)) return false;
-    if (link && head[1] == PG_OPEN) { /* whether its session is there still is seen when it arrives */
-        if (link->dead) lose_at_dead_broker(middle, link);
-        else queue_put(&link->straight, FRAME, head, head_length, NULL, 0);
-        return true;
-    }
     if (!link || !link->session) return true; /* the broker knows of no such session */
     if (!queue_put(&link->down, FRAME, head, head_length, body, body_length)) return true;
     const struct message *message = queue_newest(&link->down);
@@ -281,7 +291,16 @@ static void pass_on(struct middle *middle, struct link *link, const struct messa
     queue_put(&link->down, FRAME, message->bytes, message->length, NULL, 0);
 }
 
-/* One that was sent straight to a session goes to that one, or its handler is told. */
+static void refuse(struct middle *middle, const struct link *link, const struct message *message) {
+    struct answer_of_redis what = {.kind = ON_NOT_TAKEN, .session = link->envelope.session};
+    struct pg_frame frame;
+    if (pg_frame_decode(message->bytes, message->length, &frame)) return;
+    what.exchange = frame.exchange;
+    answer(middle, what);
+}
+
+/* One that was sent straight to a session goes to that one, or its handler is told. A broker that may not know any more who holds the tunnel
+ * passes none on, so it does as if it knew. */
 static bool takes_straight(struct middle *middle) {
     struct message message;
     size_t first = (size_t)below(middle->world, middle->links_count);
@@ -290,7 +309,7 @@ static bool takes_straight(struct middle *middle) {
         if (!queue_take(&link->straight, &message)) continue;
         bool room = !chance(middle->world, 8), holds = link->session && link->attached && link == middle->route;
         if (room && holds) pass_on(middle, link, &message, false);
-        else answer(middle, (struct answer_of_redis){.kind = ON_NOT_TAKEN, .session = link->envelope.session});
+        else refuse(middle, link, &message);
         free(message.bytes);
         return true;
     }
@@ -352,9 +371,8 @@ bool middle_answers(struct middle *middle) {
     case ON_OPEN: handler_on_open(middle->world->handler, &what.exchange, what.result); break;
     case ON_ROUTE: handler_on_route(middle->world->handler, &what.broker, what.session); break;
     case ON_ROUTED: handler_on_routed(middle->world->handler); break;
-    case ON_NOT_TAKEN: handler_on_not_taken(middle->world->handler, what.session); break;
+    case ON_NOT_TAKEN: handler_on_not_taken(middle->world->handler, &what.exchange, what.session); break;
     case ON_MOVED: handler_on_moved(middle->world->handler, what.session); break;
-    case ON_UNDELIVERED: handler_on_undelivered(middle->world->handler, &what.broker); break;
     }
     return true;
 }

@@ -36,6 +36,10 @@ static void a_newer_session_is_the_way_and_an_older_one_is_not(void **state) {
     assert_memory_equal(ways_find(&ways, &first.tunnel, 12), &second, sizeof second);
     ways_heard(&ways, &next_life, 13);
     assert_int_equal(found(&ways, &first, 14), next_life.session);
+    /* A client that does not count its sessions: the number says nothing. */
+    ways_heard(&ways, &second, 20);
+    ways_heard(&ways, &first, 20 + WAYS_FRESH_MS);
+    assert_int_equal(found(&ways, &first, 20 + WAYS_FRESH_MS), first.session);
 }
 
 static void a_closed_way_stays_closed_whatever_is_heard(void **state) {
@@ -50,24 +54,6 @@ static void a_closed_way_stays_closed_whatever_is_heard(void **state) {
     ways_heard(&ways, &newer, 100 + WAYS_CLOSED_MS - 1);
     assert_int_equal(found(&ways, &one, 100 + WAYS_CLOSED_MS - 1), 0);
     assert_int_equal(found(&ways, &one, 100 + WAYS_CLOSED_MS), newer.session);
-}
-
-static void all_ways_by_a_broker_are_closed(void **state) {
-    (void)state;
-    static struct ways ways;
-    const struct pg_id broker = {{4}}, nobody = {{0}};
-    struct pg_envelope one = way(1, 7, 1, 4), two = way(2, 8, 1, 5), three = way(3, 9, 1, 4);
-    ways_heard(&ways, &one, 100);
-    ways_heard(&ways, &two, 100);
-    ways_heard(&ways, &three, 100);
-    assert_null(ways_close_one_by(&ways, &nobody, 100));
-    const struct pg_envelope *closed = ways_close_one_by(&ways, &broker, 100);
-    assert_non_null(closed);
-    assert_int_equal(closed->session, one.session);
-    assert_int_equal(ways_close_one_by(&ways, &broker, 100)->session, three.session);
-    assert_null(ways_close_one_by(&ways, &broker, 100));
-    assert_int_equal(found(&ways, &one, 100) + found(&ways, &three, 100), 0);
-    assert_int_equal(found(&ways, &two, 100), two.session);
 }
 
 static void a_client_that_attached_elsewhere_is_there(void **state) {
@@ -105,7 +91,6 @@ int main(void) {
         cmocka_unit_test(a_way_is_known_for_as_long_as_it_is_fresh),
         cmocka_unit_test(a_newer_session_is_the_way_and_an_older_one_is_not),
         cmocka_unit_test(a_closed_way_stays_closed_whatever_is_heard),
-        cmocka_unit_test(all_ways_by_a_broker_are_closed),
         cmocka_unit_test(a_client_that_attached_elsewhere_is_there),
         cmocka_unit_test(of_two_tunnels_in_one_place_the_last_heard_has_it),
     };
