@@ -148,13 +148,14 @@ void exchange_on_open(struct handler *handler, const struct pg_id *id, enum pg_b
     struct exchange *e = exchange_find(handler, id);
     if (!e || e->state != EXCHANGE_WAITING) return;
     if (result != PG_BUS_OK && exchange_on_not_sent(e, result)) return;
+    bool first = !e->open_queued && !exchange_may_be_taken(e); /* else it was one more copy, of which nothing follows */
     switch (result) {
     case PG_BUS_OK:
-        if (!e->open_queued) e->waiting_ms = uv_now(&handler->loop); /* for its client, and no longer for the bus */
+        if (first) e->waiting_ms = uv_now(&handler->loop); /* for its client, and no longer for the bus */
         e->open_queued = e->open_listed = true;
         break;
     case PG_BUS_NO_TUNNEL:
-        if (!e->open_queued && !in_grace(handler)) {
+        if (first && !in_grace(handler)) {
             exchange_fail(e, ANSWER_NO_TUNNEL, "");
             break;
         }
@@ -162,10 +163,10 @@ void exchange_on_open(struct handler *handler, const struct pg_id *id, enum pg_b
         exchange_arm(e, EXCHANGE_NEW_ROUTE_MS);
         break;
     case PG_BUS_FULL:
-        if (!e->open_queued) exchange_fail(e, ANSWER_OVERLOADED, ""); /* else it was a second copy, or may have arrived */
+        if (first) exchange_fail(e, ANSWER_OVERLOADED, "");
         break;
     case PG_BUS_NO_MEMORY:
-        if (!e->open_queued) exchange_fail(e, ANSWER_BUS_UNAVAILABLE, "the message bus is out of memory");
+        if (first) exchange_fail(e, ANSWER_BUS_UNAVAILABLE, "the message bus is out of memory");
         break;
     default:
         e->open_pushed = false; /* again when the bus is up; the client knows copies by their id */

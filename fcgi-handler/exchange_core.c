@@ -50,6 +50,10 @@ void exchange_leave_tunnel(struct handler *handler, struct tunnel *tunnel) {
     free(tunnel);
 }
 
+bool exchange_may_be_taken(const struct exchange *e) {
+    return !pg_id_is_zero(&e->straight.broker);
+}
+
 bool exchange_is_repeatable(const struct exchange *e) {
     return e->idempotent && (e->open_whole || e->body.acked == 0);
 }
@@ -58,8 +62,7 @@ bool exchange_is_repeatable(const struct exchange *e) {
 static bool take_back(struct exchange *e) {
     const struct pg_envelope list = {.tunnel = e->tunnel};
     struct pg_bus *bus = e->handler->bus;
-    bool sent = !pg_id_is_zero(&e->straight.broker);
-    if (sent && !pg_bus_withdraw(bus, &e->straight, e->open, e->open_length)) return false;
+    if (exchange_may_be_taken(e) && !pg_bus_withdraw(bus, &e->straight, e->open, e->open_length)) return false;
     return e->is_straight || pg_bus_withdraw(bus, &list, e->open, e->open_length);
 }
 
@@ -107,8 +110,8 @@ void exchange_send_reset_to(struct handler *handler, const struct pg_id *exchang
 }
 
 void exchange_send_reset(struct exchange *e, enum pg_reason reason, const char *sentence) {
-    const struct pg_envelope *way = e->path.known ? &e->path.way : e->is_straight ? &e->straight : NULL;
-    if (way) exchange_send_reset_to(e->handler, &e->id, way, reason, sentence);
+    if (e->path.known) exchange_send_reset_to(e->handler, &e->id, &e->path.way, reason, sentence);
+    else if (exchange_may_be_taken(e)) exchange_send_reset_to(e->handler, &e->id, &e->straight, reason, sentence);
 }
 
 void exchange_send_resume(struct exchange *e, uint16_t flags) {

@@ -140,11 +140,18 @@ static bool is_straight(const struct exchange *e) {
     return e->state == EXCHANGE_WAITING && e->is_straight;
 }
 
-/* Nobody has it: by the list, as if for the first time. */
-static void push_instead(struct exchange *e) {
+static const struct pg_envelope nowhere;
+
+/* Nobody has it. */
+static void forget_straight(struct exchange *e) {
     ways_close(&e->handler->ways, &e->tunnel, e->straight.session, uv_now(&e->handler->loop));
-    e->open_queued = false;
+    e->straight = nowhere;
+}
+
+static void push_instead(struct exchange *e) {
+    forget_straight(e);
     exchange_push_open(e);
+    e->copies = false; /* there is this one */
 }
 
 void exchange_on_not_taken(struct handler *handler, const struct pg_id *id, uint64_t session) {
@@ -153,14 +160,9 @@ void exchange_on_not_taken(struct handler *handler, const struct pg_id *id, uint
 }
 
 bool exchange_on_not_sent(struct exchange *e, enum pg_bus_result why) {
-    if (!is_straight(e)) return false;
-    if (why == PG_BUS_GONE) {
-        push_instead(e);
-        return true;
-    }
-    ways_close(&e->handler->ways, &e->tunnel, e->straight.session, uv_now(&e->handler->loop));
-    if (why == PG_BUS_NO_MEMORY) e->open_queued = false;
-    return false;
+    if (is_straight(e) && why == PG_BUS_GONE) push_instead(e);
+    else if (is_straight(e) && why == PG_BUS_NO_MEMORY) forget_straight(e);
+    return why == PG_BUS_GONE; /* of what went into a list that is never said */
 }
 
 void exchange_on_moved(struct handler *handler, const struct pg_id *id, uint64_t session) {

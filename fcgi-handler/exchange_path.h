@@ -39,8 +39,8 @@ void exchange_on_route(struct handler *handler, const struct pg_id *tunnel, cons
 /* An OPEN that was sent straight to this session was not passed on (PG_NOT_TAKEN): it is pushed into the list. */
 void exchange_on_not_taken(struct handler *handler, const struct pg_id *exchange, uint64_t session);
 
-/* What the bus tells of a push that failed: if it was of an OPEN that was sent straight, closes the way. True when that was all that had to
- * be done: the broker is dead, and the list has it now. */
+/* What the bus tells of a push that failed, if it was of an OPEN that was sent straight. True when no more has to be done: its broker is
+ * dead, and the list has it now. */
 bool exchange_on_not_sent(struct exchange *e, enum pg_bus_result why);
 
 /* The tunnel's client has attached at another broker, as this session (PG_MOVED): what was sent straight to those before may be lost. */

@@ -52,7 +52,7 @@ static void want_body(struct exchange *e) {
     visit_want_body(e->visit, room);
 }
 
-/* To where the client was heard a moment ago: once, for what is lost so goes by the list. It may be with the client from then on. */
+/* To where the client was heard a moment ago: once, for what is lost so goes by the list. */
 static bool send_open_straight(struct exchange *e) {
     struct handler *handler = e->handler;
     bool first = !e->stamped && !e->path.lost && handler->in_flight < EXCHANGE_STRAIGHT_MAX;
@@ -60,7 +60,7 @@ static bool send_open_straight(struct exchange *e) {
     e->is_straight = false;
     if (!way || !pg_bus_open_straight(handler->bus, way, &e->id, e->open, e->open_length)) return false;
     e->straight = *way;
-    e->is_straight = e->open_queued = true;
+    e->is_straight = true;
     return true;
 }
 

@@ -75,16 +75,25 @@ static void tell_state(struct pg_bus *bus) {
     if (bus->options.events.on_state) bus->options.events.on_state(bus->options.owner, up);
 }
 
-static void on_alive_set(redisAsyncContext *context, void *answer, void *argument) {
+static void on_lease_extended(redisAsyncContext *context, void *answer, void *argument) {
     struct pg_bus *bus = argument;
     const redisReply *reply = answer;
     (void)context;
+    bus->lapsed = bus->alive && reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
+}
+
+static void on_alive_set(redisAsyncContext *context, void *answer, void *argument) {
+    struct pg_bus *bus = argument;
+    const redisReply *reply = answer;
+    uint64_t now = pg_clock_ms();
+    (void)context;
     if (!reply || bus->closing) return;
     pg_bus_log_error(bus, "the heartbeat", reply);
-    if (reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM", 3) != 0) return;
-    /* Too late: others may have taken us for dead, and have our routes. The next heartbeat connects anew, which sets all up again. */
-    bool late = bus->alive && pg_clock_ms() - bus->lease_from_ms >= PG_BUS_ALIVE_MS;
-    bus->heartbeat_answered_ms = late ? 0 : pg_clock_ms();
+    bool full = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM", 3) == 0;
+    if (reply->type == REDIS_REPLY_ERROR && !full) return;
+    /* Too late: others may have our routes by now. The next heartbeat connects anew, which sets all up again. */
+    bool late = bus->alive && (bus->lapsed || now - bus->lease_from_ms >= PG_BUS_ALIVE_MS);
+    bus->heartbeat_answered_ms = late && !full ? 0 : now;
     if (late) return;
     bus->lease_from_ms = bus->heartbeat_sent_ms;
     bus->alive = true;
@@ -111,7 +120,7 @@ static void beat(struct pg_bus *bus) {
     pg_words_add(&words, "PEXPIRE");
     pg_words_add_key(&words, &bus->alive_key);
     pg_words_add(&words, pg_decimal(lease, PG_BUS_ALIVE_MS));
-    pg_words_run(bus->commands, NULL, NULL, &words);
+    pg_words_run(bus->commands, on_lease_extended, bus, &words);
     words.count = 0;
     pg_words_add(&words, "SET");
     pg_words_add_key(&words, &bus->alive_key);
@@ -191,7 +200,9 @@ static void on_heartbeat(uv_timer_t *timer) {
     uint64_t now = pg_clock_ms();
     if (bus->options.events.on_heartbeat) bus->options.events.on_heartbeat(bus->options.owner);
     if (pg_connection_is_up(bus->commands)) {
-        if (now - bus->heartbeat_answered_ms > SILENCE_MS) pg_connection_restart(bus->commands, "it stopped answering");
+        uint64_t answered = bus->heartbeat_answered_ms;
+        if (now - answered > SILENCE_MS)
+            pg_connection_restart(bus->commands, answered ? "it stopped answering" : "it has forgotten us");
         else if (bus->scripts_loaded == PG_SCRIPTS) beat(bus);
     }
     if (bus->inbox_refused && pg_connection_is_up(bus->inbox)) pg_connection_restart(bus->inbox, "it refused a command");

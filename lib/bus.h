@@ -111,7 +111,7 @@ bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg
                  size_t length);
 
 /* Handler: sends an OPEN straight to the inbox of the broker where the tunnel's client was heard by that session, past the list. on_open
- * tells only of failures: GONE and NO_MEMORY (it did not arrive), FULL and DOWN (it may have). False as pg_bus_open. */
+ * tells only of failures: GONE and NO_MEMORY (it did not arrive), DOWN (it may have). False as pg_bus_open. */
 bool pg_bus_open_straight(struct pg_bus *bus, const struct pg_envelope *way, const struct pg_id *exchange, const uint8_t *frame,
                           size_t length);
 

@@ -19,7 +19,7 @@ static void report_undelivered(struct pg_bus *bus, const struct pg_batch *batch,
     bus->counters.undelivered += batch->count;
     if (!bus->closing && bus->options.events.on_undelivered)
         bus->options.events.on_undelivered(bus->options.owner, &batch->to, why);
-    report_opens(bus, batch, 0, why);
+    if (why != PG_BUS_FULL) report_opens(bus, batch, 0, why); /* some of these did arrive, and it is not known which */
 }
 
 static void on_opened(struct pg_bus *bus, const struct pg_batch *batch, const redisReply *reply) {

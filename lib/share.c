@@ -164,8 +164,8 @@ int pg_share_open(struct pg_share *share, uv_loop_t *loop, const struct pg_log *
     if (held < 0)
         snprintf(error, PG_UNIX_ERROR_MAX, "cannot make %s.lock: %s (does the directory exist, and may this user write there?)",
                  path, strerror(errno));
-    else if (!locked && is_told_to_end())
-        snprintf(error, PG_UNIX_ERROR_MAX, "told to end while another process held %s.lock", path);
+    else if (!good && is_told_to_end())
+        snprintf(error, PG_UNIX_ERROR_MAX, "told to end while it waited for those that share %s", path);
     else if (!locked)
         snprintf(error, PG_UNIX_ERROR_MAX, "another process has held %s.lock for %d s: is it stopped?", path,
                  PG_SHARE_PATIENCE_MS / 1000);

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include "address.h"
+#include "bus.h"
 #include "service.h"
 #include "wire.h"
 
@@ -89,7 +90,7 @@ int config_read(struct config *config, struct pg_options_found *found, struct pg
         {.name = "public-url", .kind = PG_OPTION_TEXT, .value = &config->public_url, .argument = "TEMPLATE",
          .help = "what clients are told: https://example.com/{tunnel}/ (none)"},
         {.name = "remember", .kind = PG_OPTION_DURATION, .value = &config->remember_ms, .argument = "TIME",
-         .help = "how long visitors wait for a tunnel whose client went, before it is unknown (1h)", .min = 3000,
+         .help = "how long visitors wait for a tunnel whose client went, before it is unknown (1h)", .min = PG_BUS_ALIVE_MS,
          .max = 365ull * 86400 * 1000},
         {.name = "ping-interval", .kind = PG_OPTION_DURATION, .value = &config->ping_interval_ms, .argument = "TIME",
          .help = "a client that was silent so long is pinged, and dropped if it does not answer (20s)", .min = 100,

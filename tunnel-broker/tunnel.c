@@ -46,6 +46,7 @@ struct session *tunnel_session(const struct tunnel *tunnel, uint64_t id) {
 
 void tunnel_take(struct broker *broker, struct tunnel *tunnel) {
     if (!tunnel->more || tunnel->taking || !tunnel->holder || !session_has_room(tunnel->holder)) return;
+    if (!pg_bus_holds_lease(broker->bus)) return; /* they may be another's: attaching again, or the next bell, comes back to it */
     /* First, so that a bell that rings while the answer is under way is heard. */
     tunnel->more = false;
     tunnel->taking = pg_bus_take(broker->bus, &tunnel->id, PG_BUS_TAKE_MAX);
@@ -92,7 +93,7 @@ void tunnel_on_request(void *owner, const struct pg_id *id, const uint8_t *bytes
     if (!wrong && frame.type != PG_OPEN) wrong = "it is no OPEN";
     if (wrong) drop_malformed(broker, id, wrong);
     else if (!is_to_be_done(broker, id, &frame)) return;
-    else if (tunnel && tunnel->holder) pass_on(broker, tunnel->holder, bytes, length);
+    else if (tunnel && tunnel->holder && pg_bus_holds_lease(broker->bus)) pass_on(broker, tunnel->holder, bytes, length);
     else broker->counters.dropped[DROP_NO_SESSION]++; /* the client went while they were under way: sent again by the handler */
 }
 

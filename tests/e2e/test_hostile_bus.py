@@ -10,7 +10,7 @@ import pytest
 
 from kit import frames
 from kit.attacher import Attacher
-from kit.stack import Site, new_tunnel
+from kit.stack import Site, admin, new_tunnel
 from kit.wait import until
 
 
@@ -136,3 +136,14 @@ def test_everything_in_redis_expires(own_site):
         site.stack.kill(program)
     with site.stack.redis() as redis:
         assert all(redis.call("PTTL", key) > 0 for key in redis.keys()), redis.keys()
+
+
+@pytest.mark.every_build
+def test_redis_forgets_everything(own_site):
+    """FLUSHALL, on connections that stay: whoever finds its sign of life gone sets all up again."""
+    site = own_site()
+    assert site.get().status == 200
+    with site.stack.redis() as redis:
+        redis.call("FLUSHALL")
+    until(lambda: site.get().status == 200, "the tunnel to be known again")
+    until(lambda: admin(site.stack, "/-/readyz")[0] == 200, "the broker to be ready")

@@ -113,7 +113,7 @@ def attachable(attach):
 
 def test_how_long_a_tunnel_is_remembered(own_site):
     """Its client is away: visitors wait; it has been away for long: there is no such tunnel."""
-    site = own_site(broker=["--remember", "3s"], handler=["--wait-timeout", "300ms"])
+    site = own_site(broker=["--remember", "6s"], handler=["--wait-timeout", "300ms"])
     site.stack.end(site.client)
     own(site.get(), 503, "client-away")
     until(lambda: site.get().error == "no-tunnel", "the tunnel to be forgotten", 10)

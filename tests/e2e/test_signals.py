@@ -169,4 +169,4 @@ def test_told_to_end_while_it_waits_for_a_shared_socket(tmp_path, name, argument
         program = Program(name, [path_of(name), *(word.format(path) for word in arguments), "--share", "--redis", f"unix:{tmp_path}/nobody"])
         until(lambda: path + ".lock" in files_of(program), "it to wait for the lock")
         program.process.send_signal(signal.SIGTERM)
-        assert program.wait() == 2 and f"told to end while another process held {path}.lock" in program.err.lines[-1]
+        assert program.wait() == 2 and f"told to end while it waited for those that share {path}" in program.err.lines[-1]

@@ -177,11 +177,8 @@ bool pg_bus_open_straight(struct pg_bus *bus, const struct pg_envelope *way, con
     struct link *link = link_with(middle, way->session);
     struct answer_of_redis failure = {.kind = ON_OPEN, .exchange = *exchange, .result = PG_BUS_GONE};
     if (!may_send(middle)) return false;
-    bool gone = (!link || link->dead) && chance(middle->world, 2),
-         may_have_arrived = !middle->world->calm && !chance(middle->world, 30);
     if (link && !link->dead) queue_put(&link->straight, FRAME, frame, length, NULL, 0);
-    if (!gone) failure.result = PG_BUS_FULL;
-    if (gone || !may_have_arrived) answer(middle, failure);
+    else if (chance(middle->world, 2)) answer(middle, failure);
     return true;
 }
 
