@@ -188,6 +188,11 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+/* It waits for its client, and not for the bus. */
+static bool is_for_its_client(const struct exchange *e) {
+    return e->open_queued || exchange_may_be_taken(e);
+}
+
 /* How long until the exchange's deadline; 0 = now. Waiting is bounded from the start, a response from the request's last move. */
 static uint64_t time_left(const struct exchange *e, uint64_t now) {
     const struct handler_config *config = &e->handler->config;
@@ -195,7 +200,7 @@ static uint64_t time_left(const struct exchange *e, uint64_t now) {
     switch (e->state) {
     case EXCHANGE_COLLECTING: max = config->first_byte_timeout_ms; return still < max ? max - still : 0;
     case EXCHANGE_WAITING:
-        max = e->open_queued ? config->wait_timeout_ms : config->path_timeout_ms;
+        max = is_for_its_client(e) ? config->wait_timeout_ms : config->path_timeout_ms;
         still = now - e->waiting_ms;
         return still < max ? max - still : 0;
     case EXCHANGE_TAKEN: max = config->first_byte_timeout_ms + LATE_MS; return still < max ? max - still : 0;
@@ -216,7 +221,8 @@ static void on_deadline(struct exchange *e) {
     } else if (e->state == EXCHANGE_COLLECTING) {
         exchange_fail(e, ANSWER_BAD_REQUEST, "the body did not come in time");
     } else {
-        exchange_fail(e, e->open_queued ? ANSWER_CLIENT_AWAY : ANSWER_BUS_UNAVAILABLE, "");
+        exchange_send_reset(e, PG_GONE, "nobody waits for it any more");
+        exchange_fail(e, is_for_its_client(e) ? ANSWER_CLIENT_AWAY : ANSWER_BUS_UNAVAILABLE, "");
     }
 }
 

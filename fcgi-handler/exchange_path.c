@@ -66,6 +66,8 @@ void exchange_on_resume(struct exchange *e, const struct pg_frame *frame, enum p
 
 /* --- another life of the client --- */
 
+static const struct pg_envelope nowhere;
+
 static bool may_be_done_again(const struct exchange *e) {
     return e->state == EXCHANGE_TAKEN && e->open && exchange_is_repeatable(e);
 }
@@ -84,6 +86,7 @@ void exchange_on_lost_life(struct exchange *e) {
     path_lose(&e->path);
     pg_outflow_rewind(&e->body, e->open_whole ? e->body.acked : 0, e->open_whole);
     exchange_withdraw_copies(e);
+    e->straight = nowhere;
     e->open_queued = e->open_listed = e->stamped = e->asking = false; /* waits anew */
     e->again_ms = EXCHANGE_AGAIN_MS;
     e->waiting_ms = 0;
@@ -140,27 +143,27 @@ static bool is_straight(const struct exchange *e) {
     return e->state == EXCHANGE_WAITING && e->is_straight;
 }
 
-static const struct pg_envelope nowhere;
-
-/* Nobody has it. */
 static void forget_straight(struct exchange *e) {
     ways_close(&e->handler->ways, &e->tunnel, e->straight.session, uv_now(&e->handler->loop));
     e->straight = nowhere;
 }
 
+/* Nobody has it: by the list, unless it went there before. */
 static void push_instead(struct exchange *e) {
+    bool only = e->is_straight;
     forget_straight(e);
+    if (!only) return;
     exchange_push_open(e);
     e->copies = false; /* there is this one */
 }
 
 void exchange_on_not_taken(struct handler *handler, const struct pg_id *id, uint64_t session) {
     struct exchange *e = exchange_find(handler, id);
-    if (e && is_straight(e) && e->straight.session == session) push_instead(e);
+    if (e && e->state == EXCHANGE_WAITING && exchange_may_be_taken(e) && e->straight.session == session) push_instead(e);
 }
 
 bool exchange_on_not_sent(struct exchange *e, enum pg_bus_result why) {
-    if (is_straight(e) && why == PG_BUS_GONE) push_instead(e);
+    if (exchange_may_be_taken(e) && why == PG_BUS_GONE) push_instead(e);
     else if (is_straight(e) && why == PG_BUS_NO_MEMORY) forget_straight(e);
     return why == PG_BUS_GONE; /* of what went into a list that is never said */
 }

@@ -61,6 +61,7 @@ static bool send_open_straight(struct exchange *e) {
     if (!way || !pg_bus_open_straight(handler->bus, way, &e->id, e->open, e->open_length)) return false;
     e->straight = *way;
     e->is_straight = true;
+    e->waiting_ms = e->pushed_ms;
     return true;
 }
 

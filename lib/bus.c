@@ -79,7 +79,7 @@ static void on_lease_extended(redisAsyncContext *context, void *answer, void *ar
     struct pg_bus *bus = argument;
     const redisReply *reply = answer;
     (void)context;
-    bus->lapsed = bus->alive && reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
+    if (bus->alive && reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0) bus->lapsed = true;
 }
 
 static void on_alive_set(redisAsyncContext *context, void *answer, void *argument) {
@@ -92,7 +92,7 @@ static void on_alive_set(redisAsyncContext *context, void *answer, void *argumen
     bool full = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "OOM", 3) == 0;
     if (reply->type == REDIS_REPLY_ERROR && !full) return;
     /* Too late: others may have our routes by now. The next heartbeat connects anew, which sets all up again. */
-    bool late = bus->alive && (bus->lapsed || now - bus->lease_from_ms >= PG_BUS_ALIVE_MS);
+    bool late = bus->alive && (bus->lapsed || (!full && now - bus->lease_from_ms >= PG_BUS_ALIVE_MS));
     bus->heartbeat_answered_ms = late && !full ? 0 : now;
     if (late) return;
     bus->lease_from_ms = bus->heartbeat_sent_ms;
@@ -163,7 +163,7 @@ static void on_commands_up(void *owner) {
 
 static void on_commands_down(void *owner) {
     struct pg_bus *bus = owner;
-    bus->alive = false;
+    bus->alive = bus->lapsed = false;
     bus->lost = pg_connection_is_up(bus->inbox);
     tell_state(bus);
 }
@@ -217,7 +217,7 @@ bool pg_bus_is_up(const struct pg_bus *bus) {
 }
 
 bool pg_bus_holds_lease(const struct pg_bus *bus) {
-    return pg_bus_is_up(bus) && pg_clock_ms() - bus->lease_from_ms < PG_BUS_ALIVE_MS - PG_BUS_HEARTBEAT_MS;
+    return pg_bus_is_up(bus) && !bus->lapsed && pg_clock_ms() - bus->lease_from_ms < PG_BUS_ALIVE_MS - PG_BUS_HEARTBEAT_MS;
 }
 
 const struct pg_bus_counters *pg_bus_counters(const struct pg_bus *bus) {

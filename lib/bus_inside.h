@@ -46,7 +46,7 @@ struct pg_bus {
     uint64_t heartbeat_answered_ms;
     uint64_t heartbeat_sent_ms;
     uint64_t lease_from_ms; /* when the heartbeat was sent that was answered last */
-    bool lapsed;            /* the heartbeat found no alive-key: others may have taken us for dead */
+    bool lapsed;            /* a heartbeat found no alive-key: others may have taken us for dead. Until connected anew */
     struct checked checked[PG_CHECKED_SLOTS];
     struct pg_outbox outbox;
     size_t unanswered;     /* bytes in batches that Redis has not answered */

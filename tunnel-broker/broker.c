@@ -119,7 +119,10 @@ static void on_refused(void *owner, const char *why) {
 
 static void on_heartbeat(void *owner) {
     struct broker *broker = owner;
+    struct tunnel *tunnel, *next;
     pg_heap_give_back(&broker->spare);
+    HASH_ITER(hh, broker->tunnels, tunnel, next)
+    tunnel_take(broker, tunnel); /* a bell may have rung while our lease was in doubt */
 }
 
 static void announce(const struct broker *broker) {
