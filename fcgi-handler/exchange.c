@@ -144,11 +144,16 @@ static bool in_grace(const struct handler *handler) {
            uv_now(&handler->loop) - handler->bus_up_ms < EXCHANGE_GRACE_MS;
 }
 
+/* It waits for its client, and not for the bus. */
+static bool is_for_its_client(const struct exchange *e) {
+    return e->open_queued || exchange_may_be_taken(e);
+}
+
 void exchange_on_open(struct handler *handler, const struct pg_id *id, enum pg_bus_result result) {
     struct exchange *e = exchange_find(handler, id);
     if (!e || e->state != EXCHANGE_WAITING) return;
     if (result != PG_BUS_OK && exchange_on_not_sent(e, result)) return;
-    bool first = !e->open_queued && !exchange_may_be_taken(e); /* else it was one more copy, of which nothing follows */
+    bool first = !is_for_its_client(e); /* else it was one more copy, of which nothing follows */
     switch (result) {
     case PG_BUS_OK:
         if (first) e->waiting_ms = uv_now(&handler->loop); /* for its client, and no longer for the bus */
@@ -186,11 +191,6 @@ void exchange_on_gone(void *owner) {
 
 static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
-}
-
-/* It waits for its client, and not for the bus. */
-static bool is_for_its_client(const struct exchange *e) {
-    return e->open_queued || exchange_may_be_taken(e);
 }
 
 /* How long until the exchange's deadline; 0 = now. Waiting is bounded from the start, a response from the request's last move. */
@@ -244,7 +244,7 @@ static bool check_path(struct exchange *e, uint64_t now) {
  * Returns how long until the next time. */
 static uint64_t push_again(struct exchange *e, uint64_t now) {
     if (e->open_pushed && now - e->pushed_ms >= e->again_ms) {
-        if (e->is_straight) ways_close(&e->handler->ways, &e->tunnel, e->straight.session, now);
+        if (exchange_is_straight(e)) ways_close(&e->handler->ways, &e->tunnel, e->straight.session, now);
         e->again_ms = sooner(2 * e->again_ms, EXCHANGE_AGAIN_MAX_MS);
         e->open_pushed = false;
     }

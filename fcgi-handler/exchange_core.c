@@ -54,6 +54,10 @@ bool exchange_may_be_taken(const struct exchange *e) {
     return !pg_id_is_zero(&e->straight.broker);
 }
 
+bool exchange_is_straight(const struct exchange *e) {
+    return exchange_may_be_taken(e) && !e->copies;
+}
+
 bool exchange_is_repeatable(const struct exchange *e) {
     return e->idempotent && (e->open_whole || e->body.acked == 0);
 }
@@ -63,7 +67,7 @@ static bool take_back(struct exchange *e) {
     const struct pg_envelope list = {.tunnel = e->tunnel};
     struct pg_bus *bus = e->handler->bus;
     if (exchange_may_be_taken(e) && !pg_bus_withdraw(bus, &e->straight, e->open, e->open_length)) return false;
-    return e->is_straight || pg_bus_withdraw(bus, &list, e->open, e->open_length);
+    return exchange_is_straight(e) || pg_bus_withdraw(bus, &list, e->open, e->open_length);
 }
 
 void exchange_withdraw_copies(struct exchange *e) {

@@ -47,10 +47,8 @@ struct exchange {
     bool open_listed;  /* the bus said that it is in the tunnel's list: it may be there still */
     uint64_t again_ms; /* after this long without an acknowledgement the OPEN is pushed again; doubles each time */
     uint64_t pushed_ms;
-    struct pg_envelope
-        straight;     /* the session that it was sent straight to, the first time, and that may have it; all zero: none */
-    bool is_straight; /* and it was not pushed into the tunnel's list since */
-    bool stamped;     /* pushed once, with its deadline: it may be in Redis */
+    struct pg_envelope straight; /* to which session it was sent straight, the first time; all zero: to none, or it is not there */
+    bool stamped;                /* pushed once, with its deadline: it may be in Redis */
     bool copies; /* it was pushed more than once: what is left of it in Redis must go before the client may forget the exchange */
     struct path path;
     struct pg_outflow body; /* to the client */
@@ -103,6 +101,9 @@ void exchange_leave_tunnel(struct handler *handler, struct tunnel *tunnel);
 
 /* A session may have the OPEN that was sent straight to it, whatever becomes of another copy. */
 bool exchange_may_be_taken(const struct exchange *e);
+
+/* And it is the only one: it was not pushed into the tunnel's list. */
+bool exchange_is_straight(const struct exchange *e);
 
 /* Another life of the client could do it: the method is idempotent, and the whole request is here or was never passed on. */
 bool exchange_is_repeatable(const struct exchange *e);

@@ -4,6 +4,8 @@
 
 #include <utlist.h>
 
+static const struct pg_envelope nowhere;
+
 /* --- the client's position --- */
 
 uint64_t exchange_ask(struct exchange *e) {
@@ -65,8 +67,6 @@ void exchange_on_resume(struct exchange *e, const struct pg_frame *frame, enum p
 }
 
 /* --- another life of the client --- */
-
-static const struct pg_envelope nowhere;
 
 static bool may_be_done_again(const struct exchange *e) {
     return e->state == EXCHANGE_TAKEN && e->open && exchange_is_repeatable(e);
@@ -139,10 +139,6 @@ void exchange_on_route(struct handler *handler, const struct pg_id *id, const st
 
 /* --- requests that were sent straight to a session --- */
 
-static bool is_straight(const struct exchange *e) {
-    return e->state == EXCHANGE_WAITING && e->is_straight;
-}
-
 static void forget_straight(struct exchange *e) {
     ways_close(&e->handler->ways, &e->tunnel, e->straight.session, uv_now(&e->handler->loop));
     e->straight = nowhere;
@@ -150,7 +146,7 @@ static void forget_straight(struct exchange *e) {
 
 /* Nobody has it: by the list, unless it went there before. */
 static void push_instead(struct exchange *e) {
-    bool only = e->is_straight;
+    bool only = exchange_is_straight(e);
     forget_straight(e);
     if (!only) return;
     exchange_push_open(e);
@@ -164,7 +160,7 @@ void exchange_on_not_taken(struct handler *handler, const struct pg_id *id, uint
 
 bool exchange_on_not_sent(struct exchange *e, enum pg_bus_result why) {
     if (exchange_may_be_taken(e) && why == PG_BUS_GONE) push_instead(e);
-    else if (is_straight(e) && why == PG_BUS_NO_MEMORY) forget_straight(e);
+    else if (exchange_is_straight(e) && why == PG_BUS_NO_MEMORY) forget_straight(e);
     return why == PG_BUS_GONE; /* of what went into a list that is never said */
 }
 
@@ -174,6 +170,6 @@ void exchange_on_moved(struct handler *handler, const struct pg_id *id, uint64_t
     ways_leave(&handler->ways, id, session);
     if (!tunnel) return;
     DL_FOREACH_SAFE2(tunnel->exchanges, e, next, tunnel_next) {
-        if (is_straight(e) && e->straight.session != session) exchange_push_open(e);
+        if (e->state == EXCHANGE_WAITING && exchange_is_straight(e) && e->straight.session != session) exchange_push_open(e);
     }
 }

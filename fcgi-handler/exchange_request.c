@@ -57,10 +57,8 @@ static bool send_open_straight(struct exchange *e) {
     struct handler *handler = e->handler;
     bool first = !e->stamped && !e->path.lost && handler->in_flight < EXCHANGE_STRAIGHT_MAX;
     const struct pg_envelope *way = first ? ways_find(&handler->ways, &e->tunnel, uv_now(&handler->loop)) : NULL;
-    e->is_straight = false;
     if (!way || !pg_bus_open_straight(handler->bus, way, &e->id, e->open, e->open_length)) return false;
     e->straight = *way;
-    e->is_straight = true;
     e->waiting_ms = e->pushed_ms;
     return true;
 }

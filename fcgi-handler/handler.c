@@ -54,10 +54,18 @@ static void on_garbage(void *owner, const char *what) {
 
 static void on_control(void *owner, const struct pg_control *control) {
     struct handler *handler = owner;
-    struct tunnel *tunnel = exchange_find_tunnel(handler, &control->tunnel);
-    if (control->kind == PG_ROUTED && tunnel) exchange_find_route(handler, tunnel, true);
-    if (control->kind == PG_NOT_TAKEN) exchange_on_not_taken(handler, &control->exchange, control->session);
-    if (control->kind == PG_MOVED) exchange_on_moved(handler, &control->tunnel, control->session);
+    struct tunnel *tunnel;
+    switch (control->kind) {
+    case PG_ROUTED:
+        tunnel = exchange_find_tunnel(handler, &control->tunnel);
+        if (tunnel) exchange_find_route(handler, tunnel, true);
+        break;
+    case PG_NOT_TAKEN: exchange_on_not_taken(handler, &control->exchange, control->session); break;
+    case PG_MOVED: exchange_on_moved(handler, &control->tunnel, control->session); break;
+    case PG_BELL:
+    case PG_PROBE:
+    case PG_REPLACED: break; /* for brokers */
+    }
 }
 
 static void on_route(void *owner, const struct pg_id *tunnel, const struct pg_id *broker, uint64_t session) {

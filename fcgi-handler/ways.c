@@ -37,7 +37,7 @@ void ways_close(struct ways *ways, const struct pg_id *tunnel, uint64_t session,
 
 void ways_leave(struct ways *ways, const struct pg_id *tunnel, uint64_t session) {
     struct way *way = &ways->table[place(tunnel)];
-    if (is_of(way, tunnel) && way->to.session != session) *way = (struct way){.heard_ms = 0};
+    if (is_of(way, tunnel) && way->to.session != session) memset(way, 0, sizeof *way);
 }
 
 void ways_forget(struct ways *ways) {

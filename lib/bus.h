@@ -75,9 +75,8 @@ struct pg_bus_options {
     struct pg_id process;         /* this process's id: names its inbox */
     uint64_t waiting_max;         /* requests that may wait in a tunnel's list (handler) */
     uint64_t waiting_ms;          /* how long an unread list lives (handler) */
-    bool hears_routes;    /* on_control gets PG_ROUTED when another instance attaches a tunnel, PG_MOVED when one that had not
-                                   * left its broker does so at another (handler) */
-    uint64_t remember_ms; /* "no client attached it lately": how long a tunnel is remembered (broker) */
+    bool hears_routes;            /* on_control gets PG_ROUTED and PG_MOVED (handler) */
+    uint64_t remember_ms;         /* "no client attached it lately": how long a tunnel is remembered (broker) */
     struct pg_bus_events events;
     void *owner;
 };

@@ -8,9 +8,9 @@ enum {
     CHECK_MS = 1000 /* how often it is asked whether a process that is sent to is alive */
 };
 
-/* Of the messages from that one on: those that are OPENs. */
-static void report_opens(struct pg_bus *bus, const struct pg_batch *batch, size_t from, enum pg_bus_result result) {
-    for (size_t i = from; i < batch->count && !bus->closing; i++)
+/* Of the messages from that one to before the other: those that are OPENs. */
+static void report_opens(struct pg_bus *bus, const struct pg_batch *batch, size_t from, size_t to, enum pg_bus_result result) {
+    for (size_t i = from; i < to && !bus->closing; i++)
         if (bus->options.events.on_open && !pg_id_is_zero(&batch->exchanges[i]))
             bus->options.events.on_open(bus->options.owner, &batch->exchanges[i], result);
 }
@@ -19,7 +19,8 @@ static void report_undelivered(struct pg_bus *bus, const struct pg_batch *batch,
     bus->counters.undelivered += batch->count;
     if (!bus->closing && bus->options.events.on_undelivered)
         bus->options.events.on_undelivered(bus->options.owner, &batch->to, why);
-    if (why != PG_BUS_FULL) report_opens(bus, batch, 0, why); /* some of these did arrive, and it is not known which */
+    if (why != PG_BUS_FULL)
+        report_opens(bus, batch, 0, batch->count, why); /* some of these did arrive, and it is not known which */
 }
 
 static void on_opened(struct pg_bus *bus, const struct pg_batch *batch, const redisReply *reply) {
@@ -27,12 +28,11 @@ static void on_opened(struct pg_bus *bus, const struct pg_batch *batch, const re
     size_t taken = 0;
     if (result == PG_BUS_OK && reply->type == REDIS_REPLY_INTEGER) {
         if (reply->integer < 0) result = PG_BUS_NO_TUNNEL;
-        else taken = (size_t)reply->integer;
-        for (size_t i = 0; i < taken && i < batch->count && !bus->closing; i++)
-            if (bus->options.events.on_open) bus->options.events.on_open(bus->options.owner, &batch->exchanges[i], PG_BUS_OK);
+        else taken = (size_t)reply->integer < batch->count ? (size_t)reply->integer : batch->count;
+        report_opens(bus, batch, 0, taken, PG_BUS_OK);
         if (result == PG_BUS_OK) result = PG_BUS_FULL; /* the rest, if any */
     }
-    report_opens(bus, batch, taken, result);
+    report_opens(bus, batch, taken, batch->count, result);
 }
 
 /* Nobody may be there to read it: takes away what was just pushed too much, or all of it. */
@@ -202,24 +202,34 @@ static bool may_send(const struct pg_bus *bus) {
     return pg_bus_is_up(bus) && bus->outbox.bytes + bus->unanswered < PG_BUS_PENDING_MAX;
 }
 
+/* What goes behind an envelope: a frame in two pieces (the second may be NULL). */
+struct frame_pieces {
+    const uint8_t *head, *body;
+    size_t head_length, body_length;
+};
+
+/* `exchange`: of an OPEN; else NULL. */
+static bool gather(struct pg_bus *bus, enum pg_batch_kind kind, const struct pg_id *to, const struct pg_id *exchange,
+                   const struct pg_envelope *envelope, const struct frame_pieces *frame) {
+    uint8_t encoded[PG_ENVELOPE];
+    if (!may_send(bus)) return false;
+    pg_envelope_put(encoded, envelope);
+    const uint8_t *const pieces[3] = {encoded, frame->head, frame->body};
+    const size_t lengths[3] = {sizeof encoded, frame->head_length, frame->body_length};
+    return pg_outbox_add(&bus->outbox, kind, to, exchange, pieces, lengths);
+}
+
 bool pg_bus_open(struct pg_bus *bus, const struct pg_id *tunnel, const struct pg_id *exchange, bool again, const uint8_t *frame,
                  size_t length) {
-    uint8_t envelope[PG_ENVELOPE];
-    if (!may_send(bus)) return false;
-    pg_envelope_put(envelope, &(struct pg_envelope){.tunnel = *tunnel});
-    const uint8_t *const pieces[3] = {envelope, frame, NULL};
-    const size_t lengths[3] = {sizeof envelope, length, 0};
-    return pg_outbox_add(&bus->outbox, again ? PG_BATCH_AGAIN : PG_BATCH_OPEN, tunnel, exchange, pieces, lengths);
+    const struct pg_envelope envelope = {.tunnel = *tunnel};
+    const struct frame_pieces pieces = {.head = frame, .head_length = length};
+    return gather(bus, again ? PG_BATCH_AGAIN : PG_BATCH_OPEN, tunnel, exchange, &envelope, &pieces);
 }
 
 bool pg_bus_open_straight(struct pg_bus *bus, const struct pg_envelope *way, const struct pg_id *exchange, const uint8_t *frame,
                           size_t length) {
-    uint8_t envelope[PG_ENVELOPE];
-    if (!may_send(bus)) return false;
-    pg_envelope_put(envelope, way);
-    const uint8_t *const pieces[3] = {envelope, frame, NULL};
-    const size_t lengths[3] = {sizeof envelope, length, 0};
-    return pg_outbox_add(&bus->outbox, PG_BATCH_SEND, &way->broker, exchange, pieces, lengths);
+    const struct frame_pieces pieces = {.head = frame, .head_length = length};
+    return gather(bus, PG_BATCH_SEND, &way->broker, exchange, way, &pieces);
 }
 
 bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_envelope *from, const uint8_t *frame, size_t length) {
@@ -241,12 +251,8 @@ bool pg_bus_withdraw(struct pg_bus *bus, const struct pg_envelope *from, const u
 
 bool pg_bus_send(struct pg_bus *bus, const struct pg_id *to, const struct pg_envelope *envelope, const uint8_t *head,
                  size_t head_length, const uint8_t *body, size_t body_length) {
-    uint8_t encoded[PG_ENVELOPE];
-    if (!may_send(bus)) return false;
-    pg_envelope_put(encoded, envelope);
-    const uint8_t *const pieces[3] = {encoded, head, body};
-    const size_t lengths[3] = {sizeof encoded, head_length, body_length};
-    return pg_outbox_add(&bus->outbox, PG_BATCH_SEND, to, NULL, pieces, lengths);
+    const struct frame_pieces pieces = {.head = head, .head_length = head_length, .body = body, .body_length = body_length};
+    return gather(bus, PG_BATCH_SEND, to, NULL, envelope, &pieces);
 }
 
 bool pg_bus_send_control(struct pg_bus *bus, const struct pg_id *to, const struct pg_control *control) {

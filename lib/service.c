@@ -44,3 +44,11 @@ int pg_service_sockets(void) {
     for (int i = 0; i < (int)sockets; i++) fcntl(PG_SERVICE_FIRST_SOCKET + i, F_SETFD, FD_CLOEXEC);
     return (int)sockets;
 }
+
+void pg_service_hold_signals(sigset_t *before) {
+    sigset_t told;
+    sigemptyset(&told);
+    sigaddset(&told, SIGTERM);
+    sigaddset(&told, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &told, before);
+}

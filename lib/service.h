@@ -3,6 +3,7 @@
 #ifndef PG_SERVICE_H
 #define PG_SERVICE_H
 
+#include <signal.h>
 #include <stdint.h>
 
 /* The life of a server, in this order; each may be the last. */
@@ -23,6 +24,9 @@ int pg_service_sockets(void);
 
 /* How often systemd wants to hear WATCHDOG=1 from this very process, in ms (at least 2); 0: not at all. sd_watchdog_enabled(3). */
 uint64_t pg_service_watchdog_ms(void);
+
+/* Holds SIGTERM and SIGINT back (sigpending(2) tells of them); writes the mask before to `before`, which may be NULL. */
+void pg_service_hold_signals(sigset_t *before);
 
 enum { PG_SERVICE_FIRST_SOCKET = 3 };
 

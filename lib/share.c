@@ -1,11 +1,11 @@
 #include "share.h"
 
 #include "clock.h"
+#include "service.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -99,15 +99,7 @@ static int open_lock(const char *path) {
     return fd;
 }
 
-/* SIGTERM and SIGINT are held back while one waits, so that it can be looked whether one has come. */
-static void hold_signals(sigset_t *before) {
-    sigset_t told;
-    sigemptyset(&told);
-    sigaddset(&told, SIGTERM);
-    sigaddset(&told, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &told, before);
-}
-
+/* The signals are held back meanwhile. */
 static bool is_told_to_end(void) {
     sigset_t pending;
     sigpending(&pending);
@@ -157,7 +149,7 @@ int pg_share_open(struct pg_share *share, uv_loop_t *loop, const struct pg_log *
         return -1;
     }
     strcpy(share->path, path);
-    hold_signals(&before);
+    pg_service_hold_signals(&before);
     int held = open_lock(path);
     bool locked = held >= 0 && lock(held, until_ms);
     bool good = locked && get(path, fds, until_ms, error);

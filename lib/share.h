@@ -22,10 +22,9 @@ struct pg_share {
     char path[PG_UNIX_PATH_MAX + 1];
 };
 
-/* Joins those who serve `path`, or is the first. Blocks, for PG_SHARE_PATIENCE_MS at most: for the start of a program; SIGTERM and SIGINT are
- * held back meanwhile, and end the waiting. Returns the
- * listening descriptor, which the caller owns, or -1 and a sentence in `error`. From then on, on the loop, the share passes it on;
- * it must stay open for as long as the share is. `log` is borrowed. */
+/* Joins those who serve `path`, or is the first. Blocks, for PG_SHARE_PATIENCE_MS at most: for the start of a program; SIGTERM and SIGINT
+ * are held back meanwhile, and end the waiting. Returns the listening descriptor, which the caller owns, or -1 and a sentence in `error`.
+ * From then on, on the loop, the share passes it on; it must stay open for as long as the share is. `log` is borrowed. */
 int pg_share_open(struct pg_share *share, uv_loop_t *loop, const struct pg_log *log, const char *path,
                   char error[PG_UNIX_ERROR_MAX]);
 

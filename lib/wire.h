@@ -124,6 +124,7 @@ uint32_t pg_instance_life(const struct pg_id *instance); /* the same, from the i
 /* Both of one instance, and `a` attached before `b`? */
 bool pg_session_is_older(uint64_t a, uint64_t b);
 
+/* What they say: WIRE.md, Envelope. ROUTED, NOT_TAKEN and MOVED are for handlers, the others for brokers. */
 enum pg_control_kind { PG_BELL = 1, PG_PROBE, PG_REPLACED, PG_ROUTED, PG_NOT_TAKEN, PG_MOVED };
 
 struct pg_control {

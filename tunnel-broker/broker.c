@@ -121,8 +121,9 @@ static void on_heartbeat(void *owner) {
     struct broker *broker = owner;
     struct tunnel *tunnel, *next;
     pg_heap_give_back(&broker->spare);
-    HASH_ITER(hh, broker->tunnels, tunnel, next)
-    tunnel_take(broker, tunnel); /* a bell may have rung while our lease was in doubt */
+    HASH_ITER(hh, broker->tunnels, tunnel, next) {
+        tunnel_take(broker, tunnel); /* a bell may have rung while our lease was in doubt */
+    }
 }
 
 static void announce(const struct broker *broker) {
@@ -334,13 +335,9 @@ static bool start(struct broker *broker) {
 }
 
 static void close_all(struct broker *broker) {
-    sigset_t late;
     /* libuv gives the signals back to the kernel, and one more in the last moment would make a good end look like a bad
      * one. */
-    sigemptyset(&late);
-    sigaddset(&late, SIGTERM);
-    sigaddset(&late, SIGINT);
-    sigprocmask(SIG_BLOCK, &late, NULL);
+    pg_service_hold_signals(NULL);
     for (int i = 0; i < BROKER_LISTENERS; i++) listener_close(&broker->listeners[i]);
     for (int i = 0; i < 2; i++) uv_close((uv_handle_t *)&broker->signals[i], NULL);
     uv_close((uv_handle_t *)&broker->deadline, NULL);

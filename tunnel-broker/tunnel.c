@@ -46,7 +46,7 @@ struct session *tunnel_session(const struct tunnel *tunnel, uint64_t id) {
 
 void tunnel_take(struct broker *broker, struct tunnel *tunnel) {
     if (!tunnel->more || tunnel->taking || !tunnel->holder || !session_has_room(tunnel->holder)) return;
-    if (!pg_bus_holds_lease(broker->bus)) return; /* they may be another's: attaching again, or the next bell, comes back to it */
+    if (!pg_bus_holds_lease(broker->bus)) return; /* they may be another's; the heartbeat comes back to it */
     /* First, so that a bell that rings while the answer is under way is heard. */
     tunnel->more = false;
     tunnel->taking = pg_bus_take(broker->bus, &tunnel->id, PG_BUS_TAKE_MAX);
@@ -92,22 +92,19 @@ void tunnel_on_request(void *owner, const struct pg_id *id, const uint8_t *bytes
     const char *wrong = pg_frame_decode(bytes, length, &frame);
     if (!wrong && frame.type != PG_OPEN) wrong = "it is no OPEN";
     if (wrong) drop_malformed(broker, id, wrong);
-    else if (!is_to_be_done(broker, id, &frame)) return;
-    else if (tunnel && tunnel->holder && pg_bus_holds_lease(broker->bus)) pass_on(broker, tunnel->holder, bytes, length);
+    if (wrong || !is_to_be_done(broker, id, &frame)) return;
+    if (tunnel && tunnel->holder && pg_bus_holds_lease(broker->bus)) pass_on(broker, tunnel->holder, bytes, length);
     else broker->counters.dropped[DROP_NO_SESSION]++; /* the client went while they were under way: sent again by the handler */
 }
 
-/* One that was sent straight to a session is that one's or nobody's: in the list it could be met by another life of the client, after the
- * handler has taken its copies out. Nor may it reach this life when another has attached elsewhere by now. */
-static void on_straight_request(struct broker *broker, const struct pg_envelope *envelope, const struct pg_frame *frame,
-                                const uint8_t *bytes, size_t length) {
+/* One that was sent straight to a session (NULL: it is over) is that one's or nobody's: in the list it could be met by another life of the
+ * client, after the handler has taken its copies out. Nor may it reach this life when another has attached elsewhere by now. */
+static void on_straight_request(struct broker *broker, struct session *session, const struct pg_envelope *envelope,
+                                const struct pg_frame *frame, const uint8_t *bytes, size_t length) {
     const struct pg_control refusal = {.kind = PG_NOT_TAKEN, .exchange = frame->exchange, .session = envelope->session};
-    struct tunnel *tunnel = tunnel_find(broker, &envelope->tunnel);
-    struct session *holder = tunnel ? tunnel->holder : NULL;
     if (!is_to_be_done(broker, &envelope->tunnel, frame)) return;
-    bool is_his = holder && holder->id == envelope->session && session_holds(holder);
-    if (is_his && session_has_room(holder)) {
-        pass_on(broker, holder, bytes, length);
+    if (session && session == session->tunnel->holder && session_holds(session) && session_has_room(session)) {
+        pass_on(broker, session, bytes, length);
         return;
     }
     broker->counters.not_taken++;
@@ -124,7 +121,7 @@ void tunnel_on_message(void *owner, const struct pg_envelope *envelope, const ui
         frame.type != PG_RESET)
         wrong = "a type that no handler sends to a session";
     if (wrong) drop_malformed(broker, &envelope->tunnel, wrong);
-    else if (frame.type == PG_OPEN) on_straight_request(broker, envelope, &frame, bytes, length);
+    else if (frame.type == PG_OPEN) on_straight_request(broker, session, envelope, &frame, bytes, length);
     else if (session && session->announced) session_send(session, bytes, length);
     else broker->counters.dropped[DROP_NO_SESSION]++; /* ATTACHED comes first: whoever sent this asks again */
 }

@@ -138,12 +138,20 @@ def test_readiness_follows_redis(own_site):
     until(lambda: ready() == (200, 200), "both to be ready again")
 
 
-@pytest.mark.parametrize("name,arguments", [("pg-handler", ["--socket", "{}"]), ("pg-broker", ["--listen", "unix:{}", "--open"])])
-def test_told_to_end_before_it_has_begun(tmp_path, name, arguments):
+SERVERS = {"pg-handler": ["--socket", "{}"], "pg-broker": ["--listen", "unix:{}", "--open"]}
+
+
+def start_at(path, name, *more):
+    """It serves at `path`, and has no Redis."""
+    return Program(name, [path_of(name), *(word.format(path) for word in SERVERS[name]), "--redis", f"unix:{path}.nobody", *more])
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_told_to_end_before_it_has_begun(tmp_path, name):
     """As soon as there is a socket, a signal ends it well, and the socket is gone."""
     path = str(tmp_path / "s")
     for _ in range(10):
-        program = Program(name, [path_of(name), *(word.format(path) for word in arguments), "--redis", f"unix:{tmp_path}/nobody"])
+        program = start_at(path, name)
         while not os.path.exists(path):
             assert program.alive(), program.last_words()
         program.process.send_signal(signal.SIGTERM)
@@ -161,12 +169,12 @@ def files_of(program):
     return paths
 
 
-@pytest.mark.parametrize("name,arguments", [("pg-handler", ["--socket", "{}"]), ("pg-broker", ["--listen", "unix:{}", "--open"])])
-def test_told_to_end_while_it_waits_for_a_shared_socket(tmp_path, name, arguments):
+@pytest.mark.parametrize("name", SERVERS)
+def test_told_to_end_while_it_waits_for_a_shared_socket(tmp_path, name):
     path = str(tmp_path / "s")
     with open(path + ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        program = Program(name, [path_of(name), *(word.format(path) for word in arguments), "--share", "--redis", f"unix:{tmp_path}/nobody"])
+        program = start_at(path, name, "--share")
         until(lambda: path + ".lock" in files_of(program), "it to wait for the lock")
         program.process.send_signal(signal.SIGTERM)
         assert program.wait() == 2 and f"told to end while it waited for those that share {path}" in program.err.lines[-1]

@@ -4,6 +4,7 @@
 #include "bus.h"
 #include "client_end.h"
 #include "handler_end.h"
+#include "observer.h"
 #include "queue.h"
 
 #include <stdio.h>
@@ -58,49 +59,6 @@ struct middle {
     size_t links_count;
     struct link *current, *next;
 };
-
-/* --- what is seen on the way --- */
-
-enum { REQUEST, RESPONSE };
-
-static void look_at_bytes(struct world *world, int direction, const struct pg_id *id, uint64_t stop) {
-    struct request_plan *plan = find_request(world, id);
-    if (!plan) return;
-    if (stop > plan->given[direction] + PG_WINDOW) wrong(world, "more is under way than a window");
-}
-
-/* A frame is sent. */
-static void look_at(struct world *world, int direction, const uint8_t *bytes, size_t length) {
-    struct pg_frame frame;
-    struct pg_head head;
-    const char *bad = pg_frame_decode(bytes, length, &frame);
-    if (bad) wrong(world, bad);
-    else if (frame.type == PG_DATA) look_at_bytes(world, direction, &frame.exchange, frame.offset + frame.length);
-    else if (frame.type == PG_HEAD && !pg_head_decode(&frame, &head))
-        look_at_bytes(world, direction, &frame.exchange, head.body_bytes);
-    else if (frame.type == PG_RESET && pg_reset_reason(&frame) == PG_PROTOCOL) {
-        /* One life of the client cannot go on with a response that another had begun. */
-        const struct request_plan *plan = find_request(world, &frame.exchange);
-        if (!plan || !plan->life_lost) wrong(world, "one end says that the other broke the protocol");
-    }
-}
-
-/* A frame arrives; `from`: the client's life, or 0. */
-static void look_at_arrival(struct world *world, int direction, const uint8_t *bytes, size_t length, uint32_t from) {
-    struct pg_frame frame;
-    if (pg_frame_decode(bytes, length, &frame)) return;
-    struct request_plan *plan = find_request(world, &frame.exchange);
-    bool knows = !(frame.type == PG_RESUME && (frame.flags & PG_UNKNOWN)) && frame.type != PG_RESET;
-    if (plan && from && knows) plan->heard_from = from;
-    if (frame.type != PG_ACK) return;
-    for (size_t i = 0; i < pg_ack_count(&frame); i++) {
-        struct pg_ack ack = pg_ack_get(&frame, i);
-        plan = find_request(world, &ack.exchange);
-        if (!plan) continue;
-        if (from) plan->heard_from = from;
-        if (ack.received > plan->given[direction]) plan->given[direction] = ack.received;
-    }
-}
 
 /* --- Redis, as the handler has it --- */
 
@@ -191,7 +149,7 @@ bool pg_bus_send(struct pg_bus *bus, const struct pg_id *to, const struct pg_env
     if (!link || !link->session) return true; /* the broker knows of no such session */
     if (!queue_put(&link->down, FRAME, head, head_length, body, body_length)) return true;
     const struct message *message = queue_newest(&link->down);
-    look_at(middle->world, REQUEST, message->bytes, message->length);
+    observe_sent(middle->world, REQUEST, message->bytes, message->length);
     return true;
 }
 
@@ -218,7 +176,7 @@ uint8_t *link_begin(struct link *link, size_t size) {
 }
 
 void link_commit(struct link *link) {
-    look_at(link->middle->world, RESPONSE, link->draft.bytes, link->draft.length);
+    observe_sent(link->middle->world, RESPONSE, link->draft.bytes, link->draft.length);
     queue_put(&link->up, FRAME, link->draft.bytes, link->draft.length, NULL, 0);
 }
 
@@ -240,7 +198,7 @@ bool middle_moves_up(struct middle *middle) {
     for (size_t i = 0; i < middle->links_count; i++) {
         struct link *link = &middle->links[(first + i) % middle->links_count];
         if (!queue_take(&link->up, &message)) continue;
-        look_at_arrival(middle->world, REQUEST, message.bytes, message.length, link->life);
+        observe_arrived(middle->world, REQUEST, message.bytes, message.length, link->life);
         handler_takes(middle->world->handler, &link->envelope, message.bytes, message.length);
         free(message.bytes);
         if (link == middle->current && link_is_flushed(link)) client_room(middle->world->client);
@@ -267,7 +225,7 @@ bool middle_moves_down(struct middle *middle) {
         if (message.kind == ATTACHED) told_attached(middle, link);
         else if (message.kind == RESYNC) client_announce(middle->world->client);
         else {
-            look_at_arrival(middle->world, RESPONSE, message.bytes, message.length, 0);
+            observe_arrived(middle->world, RESPONSE, message.bytes, message.length, 0);
             client_take(middle->world->client, message.bytes, message.length);
         }
         free(message.bytes);
@@ -278,13 +236,7 @@ bool middle_moves_down(struct middle *middle) {
 
 /* A request goes to the client. */
 static void pass_on(struct middle *middle, struct link *link, const struct message *message, bool by_list) {
-    struct pg_frame frame;
-    struct request_plan *plan =
-        pg_frame_decode(message->bytes, message->length, &frame) ? NULL : find_request(middle->world, &frame.exchange);
-    /* Whoever had it may have done it. Only one that the handler had never heard of may be given to another: DESIGN section 5. */
-    if (plan && !plan->idempotent && plan->heard_from && plan->heard_from != link->life)
-        wrong(middle->world, "a POST is given to another life of the client than the one that has it");
-    if (by_list && plan && plan->answered) wrong(middle->world, "a request waits though the visitor has some of the response");
+    observe_given(middle->world, message->bytes, message->length, link->life, by_list);
     queue_put(&link->down, FRAME, message->bytes, message->length, NULL, 0);
 }
 
