@@ -88,8 +88,9 @@ enum { VISIT_ANSWER_MAX = 8000 };
  * before it has sent the whole body). */
 void visit_finish(struct visit *visit);
 
-/* Ends the visit so that the response looks broken. `hold`: the front is known to take a hang-up for the end of a response
- * without length (Caddy before 2.7.6): never end it, until the visitor leaves. */
+/* Ends the visit so that the response looks broken. Of the request, what is left of an upload is not read: it is to stop; the end
+ * of one without a body is. `hold`: the front is known to take a hang-up for the end of a response without length (Caddy before
+ * 2.7.6): never end it, until the visitor leaves. */
 void visit_break(struct visit *visit, bool hold);
 
 #endif

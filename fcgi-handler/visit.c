@@ -400,5 +400,9 @@ void visit_break(struct visit *visit, bool hold) {
         ssize_t sent = send(visit->fd, bad_record, sizeof bad_record, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)sent; /* the hang-up says the rest */
     }
-    visit_close(visit);
+    /* Caddy writes the empty end of a GET's body after its head: met by a closed connection it would not look at the response, and
+     * ask for it once more. An upload, which is read by somebody, is to stop now. */
+    if (!visit->busy) read_rest(visit);
+    if (visit->body_over || visit->read_some) visit_close(visit);
+    else linger(visit);
 }

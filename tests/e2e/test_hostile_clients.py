@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from kit import frames
+from kit import fastcgi, frames
 from kit.attacher import BINARY, CLOSE, PING, TEXT, Attacher, HungUp, Refused
 from kit.background import Background
 from kit.programs import SLOW_BUILD
@@ -247,6 +247,21 @@ def test_bad_stream(victim, case):
         return  # no length: Debian's Caddy can only be left waiting
     outcome = victim.outcome()
     assert isinstance(outcome, BrokenOff) or outcome.status in (502, 503), outcome
+
+
+@pytest.mark.every_build
+@pytest.mark.parametrize("keep", [False, True])
+def test_bad_stream_before_the_request_ends(victim, keep):
+    """Caddy sends the empty end of a GET after its head. Could it not, it would make the request once more, unseen."""
+    with fastcgi.Connection(victim.site.stack.path("handler.sock")) as front:
+        front.begin(fastcgi.params_of("GET", f"/{victim.tunnel}/"), keep=keep)
+        victim.open = victim.attacher.receive(frames.OPEN)
+        for kind, payload, header in BAD_STREAMS["more than its length"]:
+            victim.reply(kind, payload, **header)
+        assert front.receive()[0] == fastcgi.STDOUT
+        broken = front.buffer + front.socket.makefile("rb").read()
+        assert broken[0] == 255, broken
+        front.stdin()
 
 
 @pytest.mark.every_build
