@@ -299,15 +299,23 @@ static const char *refusal(const struct link_end *end) {
     return NULL;
 }
 
+/* What to do about a token that is not taken. Whoever forgot the UUID holds one all the same, and it is a good one. */
+static const char *advice(const struct tunnel *tunnel, char *to, size_t room) {
+    const struct server_url *server = &tunnel->options.config->server;
+    char uuid[PG_UUID_TEXT + 1];
+    if (server->made) return "; --server-url ends in no UUID, so one was made up, and a token is for a certain tunnel";
+    snprintf(to, room, "; on the server, pg-broker token --tunnel %s makes one", pg_id_uuid(&server->tunnel, uuid));
+    return to;
+}
+
 static void refuse(struct tunnel *tunnel, const char *why, const struct link_end *end) {
     struct pg_log_about about = {.tunnel = &tunnel->options.config->server.tunnel};
     bool token = end->reason == LINK_REFUSED;
     bool none = token && !tunnel->options.config->token[0];
-    /* Whoever forgot the UUID holds a token all the same, and it is a good one. */
-    bool made = token && end->status == 401 && tunnel->options.config->server.made;
+    char buffer[128];
     pg_log(log_of(tunnel), PG_LOG_ERROR, &about, "%s%s%s%s%s", none ? "the server wants a token (--token, --token-file)" : why,
            token ? (end->status == 401 ? " (HTTP 401)" : " (HTTP 403)") : "", *end->said ? ": " : "", end->said,
-           made ? "; --server-url ends in no UUID, so one was made up, and a token is for a certain tunnel" : "");
+           token && end->status == 401 ? advice(tunnel, buffer, sizeof buffer) : "");
     tunnel->options.on_refused(tunnel->options.owner);
 }
 

@@ -14,6 +14,7 @@ enum { RX_SIZE = 32768, TX_SIZE = 65536, CLOSE_MS = 2000 };
 enum { HTTP_HEADERS_MAX = 16384, HANDSHAKES_MAX = 1024, HANDSHAKE_SECONDS = 20 };
 enum { CONTROL_MAX = 125 }; /* RFC 6455 5.5 */
 enum { ANSWER_BODY_MAX = 16384, ANSWER_HEAD_MAX = 1024, PATH_MAX_LENGTH = 1024 };
+enum { BAD_METHOD = 405 }; /* besides those of the gate */
 
 struct websocket {
     struct websocket_server *server;
@@ -164,13 +165,17 @@ static const char *status_text(unsigned status) {
     case GATE_BAD_REQUEST: return "Bad Request";
     case GATE_UNAUTHORIZED: return "Unauthorized";
     case GATE_NOT_FOUND: return "Not Found";
-    case 405: return "Method Not Allowed";
+    case BAD_METHOD: return "Method Not Allowed";
     case GATE_NO_WEBSOCKET: return "Upgrade Required";
     default: return "Service Unavailable";
     }
 }
 
-/* Writes the whole response and ends the connection with it: libwebsockets' own way of keeping one open after it has
+static bool is_head(struct lws *wsi) {
+    return lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
+}
+
+/* Writes the whole response (RFC 9110 9.3.2: its head, where that is what was asked for) and ends the connection with it: libwebsockets' own way of keeping one open after it has
  * refused an upgrade is where CVE-2025-11677 is. Returns what the callback returns. */
 static int respond(struct websocket *socket, const struct websocket_answer *answer) {
     char bytes[ANSWER_HEAD_MAX + ANSWER_BODY_MAX];
@@ -180,10 +185,11 @@ static int respond(struct websocket *socket, const struct websocket_answer *answ
                 answer->status, status_text(answer->status), answer->type, answer->body.length);
     if (answer->error) pg_text_add(&text, "X-Pipegate-Error: %s\r\n", answer->error);
     if (answer->status == GATE_UNAUTHORIZED) pg_text_add(&text, "WWW-Authenticate: Bearer realm=\"pipegate\"\r\n");
+    if (answer->status == BAD_METHOD) pg_text_add(&text, "Allow: GET, HEAD\r\n");
     if (answer->status == GATE_NO_WEBSOCKET) pg_text_add(&text, "Upgrade: websocket\r\n");
     if (answer->status == GATE_UNAVAILABLE) pg_text_add(&text, "Retry-After: 5\r\n");
     pg_text_add(&text, "\r\n");
-    pg_text_add_bytes(&text, answer->body.data, answer->body.length);
+    if (!is_head(socket->wsi)) pg_text_add_bytes(&text, answer->body.data, answer->body.length);
     lws_write(socket->wsi, (unsigned char *)bytes, text.length, LWS_WRITE_RAW);
     return -1;
 }
@@ -225,12 +231,12 @@ static void copy_peer(struct lws *wsi, char to[WEBSOCKET_PEER_MAX]) {
     to[i] = '\0';
 }
 
-/* The path of the request as libwebsockets has it: decoded, without the query. False when the method is not GET. */
+/* The path of the request as libwebsockets has it: decoded, without the query. False when the method is neither GET nor HEAD. */
 static bool copy_path(struct lws *wsi, char *to, size_t size) {
     char *uri = NULL;
     int length = 0;
     *to = '\0';
-    if (lws_http_get_uri_and_method(wsi, &uri, &length) != 0) return false; /* 0 is GET */
+    if (lws_http_get_uri_and_method(wsi, &uri, &length) != 0 && !is_head(wsi)) return false; /* 0 is GET */
     if (length > 0 && (size_t)length < size) {
         memcpy(to, uri, (size_t)length);
         to[length] = '\0';
@@ -275,7 +281,7 @@ static int answer_get(struct websocket *socket) {
     char path[PATH_MAX_LENGTH], body[ANSWER_BODY_MAX];
     struct websocket_answer answer = {.status = 200, .type = "text/plain; charset=utf-8", .body = pg_text_in(body, sizeof body)};
     struct pg_id tunnel;
-    if (!copy_path(socket->wsi, path, sizeof path)) return respond_sentence(socket, 405, "nothing here but GET");
+    if (!copy_path(socket->wsi, path, sizeof path)) return respond_sentence(socket, BAD_METHOD, "nothing here but GET and HEAD");
     if (socket->kind == WEBSOCKET_ADMIN) {
         socket->server->options.events.on_admin(socket->server->options.owner, path, &answer);
         return respond(socket, &answer);

@@ -331,7 +331,9 @@ def test_refused_token(any_site, kind, tunnel):
 def test_refused_token_through_each_front(stack, front, tunnel):
     done = run("pg-client", "--port", "1", "--server-url", front.url(tunnel, "ws"),
                env={"PIPEGATE_TOKEN": stack.token(new_tunnel())})
-    assert done.status == 3 and "token" in done.err.text().lower() and "made up" not in done.err.text()
+    assert done.status == 3
+    assert "the server refuses the token (HTTP 401): " in done.err.text() and "made up" not in done.err.text()
+    assert f"; on the server, pg-broker token --tunnel {tunnel} makes one" in done.err.text(), "and what to do about it"
 
 
 def test_token_and_no_uuid(any_site, tunnel):

@@ -94,6 +94,9 @@ def test_broker_admin(own_site):
     status, body = admin(site.stack, "/-/metrics")
     assert status == 200 and metrics(body.decode())
     assert admin(site.stack, "/")[0] == 404
+    assert admin(site.stack, "/-/metrics", "HEAD") == (200, b"") and admin(site.stack, "/", "HEAD") == (404, b"")
+    for method in ("POST", "PUT", "DELETE"):
+        assert admin(site.stack, "/-/healthz", method)[0] == 405, method
     site.stack.kill(site.stack.redis_program)
     until(lambda: admin(site.stack, "/-/healthz")[0] == 503, "the broker to be unhealthy")
     site.stack.start_redis()
