@@ -300,9 +300,10 @@ static const char *refusal(const struct link_end *end) {
 }
 
 /* What to do about a token that is not taken. Whoever forgot the UUID holds one all the same, and it is a good one. */
-static const char *advice(const struct tunnel *tunnel, char *to, size_t room) {
+static const char *advice(const struct tunnel *tunnel, bool by_broker, char *to, size_t room) {
     const struct server_url *server = &tunnel->options.config->server;
     char uuid[PG_UUID_TEXT + 1];
+    if (!by_broker) return "; it is the web server that says so, not the broker: does the site ask for a login?";
     if (server->made) return "; --server-url ends in no UUID, so one was made up, and a token is for a certain tunnel";
     snprintf(to, room, "; on the server, pg-broker token --tunnel %s makes one", pg_id_uuid(&server->tunnel, uuid));
     return to;
@@ -315,7 +316,7 @@ static void refuse(struct tunnel *tunnel, const char *why, const struct link_end
     char buffer[128];
     pg_log(log_of(tunnel), PG_LOG_ERROR, &about, "%s%s%s%s%s", none ? "the server wants a token (--token, --token-file)" : why,
            token ? (end->status == 401 ? " (HTTP 401)" : " (HTTP 403)") : "", *end->said ? ": " : "", end->said,
-           token && end->status == 401 ? advice(tunnel, buffer, sizeof buffer) : "");
+           token ? advice(tunnel, end->ours, buffer, sizeof buffer) : "");
     tunnel->options.on_refused(tunnel->options.owner);
 }
 

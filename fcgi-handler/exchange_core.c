@@ -193,13 +193,13 @@ void exchange_fail(struct exchange *e, enum answer answer, const char *detail) {
     exchange_fail_bytes(e, answer, detail, strlen(detail));
 }
 
-/* Ends an exchange whose head is out, so that it looks broken. Caddy takes a body without length for complete. */
+/* Ends an exchange whose head is out, so that it looks broken. A length says so by itself. */
 void exchange_break(struct exchange *e, const char *why, size_t why_length) {
-    bool hold = e->hides_breaks && e->head.content_length == PG_LENGTH_UNKNOWN && !e->head.no_body;
+    bool has_length = e->head.content_length != PG_LENGTH_UNKNOWN || e->head.no_body;
     e->handler->counters.broken++;
     exchange_log(e, PG_LOG_WARN, "response broken off", why, why_length);
     log_over(e, "broken", e->head.status);
-    visit_break(e->visit, hold);
+    visit_break(e->visit, has_length ? VISIT_BREAK_AT_ONCE : e->breaks);
     exchange_end(e);
 }
 

@@ -57,8 +57,9 @@ struct exchange {
     bool wide_response;   /* counted in entry->wide_count */
     uint64_t body_length; /* as the visitor announced it */
     uint64_t body_read;
-    bool reading;                                           /* body bytes are asked for */
-    bool is_head, wants_html, hides_breaks, head_ends_body; /* the last two: as in struct request */
+    bool reading;                             /* body bytes are asked for */
+    bool is_head, wants_html, head_ends_body; /* the last one and `breaks`: as in struct request */
+    enum visit_break breaks;
     char *held_head; /* malloc'd: the response's head, held back while more of the request comes; or NULL */
     size_t held_head_length;
     struct response head;

@@ -181,7 +181,7 @@ static struct exchange *new_exchange(struct handler *handler, struct visit *visi
     e->idempotent = pg_http_is_idempotent(request->open.method, request->open.method_length);
     e->is_head = pg_http_is_head(request->open.method, request->open.method_length);
     e->wants_html = request->wants_html;
-    e->hides_breaks = request->hides_breaks;
+    e->breaks = request->breaks;
     e->head_ends_body = request->head_ends_body;
     e->started_us = pg_clock_us();
     if (handler->config.log_requests) access_remember(&e->access, request);

@@ -14,7 +14,7 @@ enum {
     EVENTS_PER_TURN = 128,
     ACCEPTS_PER_TURN = 64,
     LINGER_MS = 60000, /* a front that does not finish sending a body that nobody wants is given up this long after its last byte */
-    SWEEP_MS = 5000,
+    SWEEP_MS = 1000,
     STOPPING_SWEEP_MS = 100,
     FIRST_REQUEST_MS = 5000, /* after no more are accepted: for who has just connected to send its request ... */
     LAST_REQUEST_MS = 1000,  /* ... and for who keeps a connection to send one more, knowing of nothing yet */
@@ -125,27 +125,17 @@ static void serve_waiting(struct visit *visit) {
     }
 }
 
-static void serve_lingering(struct visit *visit) {
-    struct front *front = visit->front;
-    ssize_t got;
-    do {
-        got = recv(visit->fd, front->peek, VISIT_PEEK_MAX, MSG_DONTWAIT);
-        if (got > 0) visit->active_ms = uv_now(front->options.loop);
-    } while (got == VISIT_PEEK_MAX);
-    if (got == 0 || (got < 0 && errno != EAGAIN)) visit_close(visit);
-    else visit_watch_all(visit);
-}
-
 void front_serve(struct visit *visit) {
     if (visit->busy) return; /* the thread's callback looks again */
     switch (visit->state) {
     case VISIT_WAITING: serve_waiting(visit); break;
     case VISIT_ENDING: visit_skip_rest(visit); break;
     case VISIT_FLUSHING: visit_send_end(visit); break;
-    case VISIT_LINGERING: serve_lingering(visit); break;
+    case VISIT_LINGERING: visit_linger_on(visit); break;
     case VISIT_ACTIVE:
         if (visit->wants_body) visit_read_body(visit);
         break;
+    case VISIT_BREAKING:
     case VISIT_HELD:
     case VISIT_ACCEPTING:
     case VISIT_CLOSED:
@@ -197,12 +187,13 @@ static void on_sweep(uv_timer_t *timer) {
     uint64_t now = uv_now(front->options.loop);
     DL_FOREACH_SAFE2(front->visits, visit, next, next) {
         if (visit->state == VISIT_LINGERING && now - visit->active_ms > LINGER_MS) visit_close(visit);
+        else if (visit->state == VISIT_BREAKING) visit_try_break(visit);
         else if (!front->accepting && visit->state == VISIT_WAITING && !visit_has_input(visit) &&
                  now - front->stopped_ms >= (visit->served ? LAST_REQUEST_MS : FIRST_REQUEST_MS))
             visit_close(visit);
     }
     front_pause_accepting(front, false); /* a limit that still holds is met again */
-    if (front->accepting && front->in_state[VISIT_LINGERING] == 0) uv_timer_stop(timer);
+    if (front->accepting && front->in_state[VISIT_LINGERING] + front->in_state[VISIT_BREAKING] == 0) uv_timer_stop(timer);
 }
 
 /* --- the front --- */
@@ -260,7 +251,7 @@ void front_stop_accepting(struct front *front) {
 
 unsigned front_unfinished(const struct front *front) {
     return front->in_state[VISIT_WAITING] + front->in_state[VISIT_ACCEPTING] + front->in_state[VISIT_FLUSHING] +
-           front->in_state[VISIT_ENDING] + front->in_state[VISIT_LINGERING];
+           front->in_state[VISIT_ENDING] + front->in_state[VISIT_LINGERING] + front->in_state[VISIT_BREAKING];
 }
 
 unsigned front_connections(const struct front *front) {

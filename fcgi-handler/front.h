@@ -88,9 +88,16 @@ enum { VISIT_ANSWER_MAX = 8000 };
  * before it has sent the whole body). */
 void visit_finish(struct visit *visit);
 
+/* When a connection is broken off so that the visitor sees that the response is not whole. */
+enum visit_break {
+    VISIT_BREAK_AT_ONCE,
+    VISIT_BREAK_LATE, /* a second after the front has read what was written. One that gathers the response's beginning takes a hang-up
+                       * that comes with it for the end */
+    VISIT_BREAK_NEVER /* the front takes any hang-up for the end: the visitor's leaving ends it, or our own end */
+};
+
 /* Ends the visit so that the response looks broken. Of the request, what is left of an upload is not read: it is to stop; the end
- * of one without a body is. `hold`: the front is known to take a hang-up for the end of a response without length (Caddy before
- * 2.7.6): never end it, until the visitor leaves. */
-void visit_break(struct visit *visit, bool hold);
+ * of one without a body is. */
+void visit_break(struct visit *visit, enum visit_break when);
 
 #endif

@@ -97,5 +97,5 @@ void own_page_answer(struct handler *handler, struct visit *visit, enum own_page
                        pg_http_is_head(open->method, open->method_length));
     size_t written = visit_write(visit, (const uint8_t *)text.data, text.length);
     if (written == text.length) visit_finish(visit);
-    else visit_break(visit, false);
+    else visit_break(visit, VISIT_BREAK_AT_ONCE);
 }

@@ -264,7 +264,8 @@ static bool read_target(struct request *request, const struct params *params, co
 
 /* --- body and content --- */
 
-/* Caddy's releases from 2.7.6 on abort the visitor's connection when ours breaks. Debian's 2.6.2 does not tell its version. */
+/* Caddy's releases from 2.7.6 on abort the visitor's connection when ours breaks; those before end the response as if it were complete.
+ * Debian's 2.6.2 does not tell its version. */
 static bool is_old_caddy(const struct params *params) {
     int major = 0, minor = 0, patch = 0;
     if (!is_caddy(params)) return false;
@@ -272,9 +273,12 @@ static bool is_old_caddy(const struct params *params) {
     return major < 2 || (major == 2 && (minor < 7 || (minor == 7 && patch < 6)));
 }
 
-/* lighttpd ends an HTTP/2 stream as if it were complete when the program behind it fails. */
-static bool ends_broken_streams(const struct params *params) {
-    return is_lighttpd(params) && params->protocol && strncmp(params->protocol, "HTTP/2", 6) == 0;
+/* lighttpd ends an HTTP/2 stream as if it were complete when the program behind it fails, and gives an HTTP/1.1 response whose head it
+ * has not sent yet the length of what is there. */
+static enum visit_break breaks_of(const struct params *params) {
+    if (is_old_caddy(params)) return VISIT_BREAK_NEVER;
+    if (!is_lighttpd(params)) return VISIT_BREAK_AT_ONCE;
+    return params->protocol && strncmp(params->protocol, "HTTP/2", 6) == 0 ? VISIT_BREAK_NEVER : VISIT_BREAK_LATE;
 }
 
 static bool read_body_length(struct request *request, const struct params *params) {
@@ -324,7 +328,7 @@ enum request_result request_read(struct request *request, char **list, const str
     request->wrong = "the web server sent no REQUEST_METHOD or REQUEST_URI: see its pipegate configuration";
     request->wants_html = params.accept && strstr(params.accept, "text/html");
     request->head_ends_body = params.software && strncmp(params.software, "nginx", 5) == 0;
-    request->hides_breaks = is_old_caddy(&params) || ends_broken_streams(&params);
+    request->breaks = breaks_of(&params);
     request->open = (struct pg_open){.method = params.method ? params.method : "GET",
                                      .target = "/",
                                      .target_length = 1,

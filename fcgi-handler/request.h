@@ -3,6 +3,7 @@
 #ifndef PG_REQUEST_H
 #define PG_REQUEST_H
 
+#include "front.h"
 #include "wire.h"
 
 enum { REQUEST_FIELDS_MAX = 512, REQUEST_TEXT_MAX = 2 * PG_HEAD_MAX };
@@ -32,14 +33,12 @@ struct request {
     struct pg_open open; /* method, target, visitor, body length; its texts are in the parameters or in `text` */
     struct pg_field fields[REQUEST_FIELDS_MAX];
     size_t field_count;
-    bool has_body;       /* a body may follow: a Content-Length, or a transfer coding */
-    bool chunked;        /* its length is not known */
-    bool wants_html;     /* Accept names text/html */
-    bool head_ends_body; /* nginx: once a response has begun it passes on no more of the request: see exchange_response.c */
-    bool
-        hides_breaks; /* the front ends what breaks off as if it were complete (Caddy before 2.7.6, or one that does not tell; lighttpd
-                          * over HTTP/2): see visit_break */
-    const char *wrong; /* why it is refused */
+    bool has_body;           /* a body may follow: a Content-Length, or a transfer coding */
+    bool chunked;            /* its length is not known */
+    bool wants_html;         /* Accept names text/html */
+    bool head_ends_body;     /* nginx: once a response has begun it passes on no more of the request: see exchange_response.c */
+    enum visit_break breaks; /* how this front must be told that a response without a length breaks off */
+    const char *wrong;       /* why it is refused */
     char text[REQUEST_TEXT_MAX];
     size_t text_length;
 };

@@ -1,8 +1,10 @@
 #include "visit.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -10,6 +12,7 @@
 
 enum {
     STALL_SECONDS = 5, /* a front that stops in the middle of a record is given up after this */
+    BREAK_LATE_MS = 1000,
     HELD_MAX = 256
 };
 
@@ -206,14 +209,32 @@ static void reuse(struct visit *visit) {
     }
 }
 
-/* The front does not keep the connection: all that still comes is of no use. */
-static void linger(struct visit *visit) {
+/* The connection is not kept: all that still comes is of no use, but to close on it would cut off what the front has not read. */
+static void linger(struct visit *visit, bool skips) {
     struct front *front = visit->front;
     shutdown(visit->fd, SHUT_WR);
+    visit->skips = skips;
     visit_set_state(visit, VISIT_LINGERING);
     visit->active_ms = uv_now(front->options.loop);
     front_start_sweep(front);
     front_serve(visit);
+}
+
+void visit_linger_on(struct visit *visit) {
+    struct front *front = visit->front;
+    enum record_skipped skipped = RECORD_SKIP_MORE;
+    size_t used;
+    ssize_t got;
+    do {
+        got = recv(visit->fd, front->peek, VISIT_PEEK_MAX, MSG_DONTWAIT);
+        if (got <= 0) break;
+        visit->active_ms = uv_now(front->options.loop);
+        if (!visit->skips) continue;
+        skipped = record_skip(&visit->skip, front->peek, (size_t)got, &used);
+        if (skipped == RECORD_SKIP_MORE) record_skip_keep(&visit->skip, front->peek + used, (size_t)got - used);
+    } while (got == VISIT_PEEK_MAX && skipped == RECORD_SKIP_MORE);
+    if (got == 0 || (got < 0 && errno != EAGAIN) || skipped != RECORD_SKIP_MORE) visit_close(visit);
+    else visit_watch_all(visit);
 }
 
 /* Looks at what is there and takes of it only what is of this request. */
@@ -332,7 +353,7 @@ static void after_response(struct visit *visit) {
     enum record_skipped skipped = RECORD_SKIP_OVER;
     if (!fastcgi_keeps(visit->request)) {
         if (visit->body_over) visit_close(visit);
-        else linger(visit);
+        else linger(visit, false);
         return;
     }
     if (!visit->body_over) skipped = fastcgi_skip(visit->request, &visit->skip);
@@ -387,15 +408,8 @@ void visit_finish(struct visit *visit) {
     visit_send_end(visit);
 }
 
-void visit_break(struct visit *visit, bool hold) {
+static void break_off(struct visit *visit) {
     static const uint8_t bad_record[RECORD_HEADER] = {255}; /* no such version: Caddy from 2.7.6 and Apache see an error */
-    struct front *front = visit->front;
-    visit->events = NULL;
-    if (hold && front->in_state[VISIT_HELD] < HELD_MAX) {
-        visit_set_state(visit, VISIT_HELD);
-        visit_watch_all(visit);
-        return;
-    }
     if (visit->record_left == 0) {
         ssize_t sent = send(visit->fd, bad_record, sizeof bad_record, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)sent; /* the hang-up says the rest */
@@ -403,6 +417,29 @@ void visit_break(struct visit *visit, bool hold) {
     /* Caddy writes the empty end of a GET's body after its head: met by a closed connection it would not look at the response, and
      * ask for it once more. An upload, which is read by somebody, is to stop now. */
     if (!visit->busy) read_rest(visit);
-    if (visit->body_over || visit->read_some) visit_close(visit);
-    else linger(visit);
+    if (visit->body_over || visit->read_some || fastcgi_skip(visit->request, &visit->skip) != RECORD_SKIP_MORE) visit_close(visit);
+    else linger(visit, true);
+}
+
+void visit_try_break(struct visit *visit) {
+    uint64_t now = uv_now(visit->front->options.loop);
+    int unread = 0;
+    if (ioctl(visit->fd, SIOCOUTQ, &unread) == 0 && unread > 0) visit->active_ms = now;
+    else if (now - visit->active_ms >= BREAK_LATE_MS) break_off(visit);
+}
+
+void visit_break(struct visit *visit, enum visit_break when) {
+    struct front *front = visit->front;
+    visit->events = NULL;
+    if (when == VISIT_BREAK_NEVER && front->in_state[VISIT_HELD] < HELD_MAX) {
+        visit_set_state(visit, VISIT_HELD);
+        visit_watch_all(visit);
+    } else if (when == VISIT_BREAK_LATE) {
+        visit->active_ms = uv_now(front->options.loop);
+        visit_set_state(visit, VISIT_BREAKING);
+        visit_watch_all(visit);
+        front_start_sweep(front);
+    } else {
+        break_off(visit);
+    }
 }

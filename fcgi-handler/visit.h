@@ -18,8 +18,9 @@ enum visit_state {
     VISIT_ACTIVE,    /* the owner has it, or is being asked */
     VISIT_FLUSHING,  /* the owner is done; the end of the response waits for room, or for the thread */
     VISIT_ENDING,    /* the response is out; what is left of the request is passed over, then the connection is kept */
-    VISIT_LINGERING, /* the response is out; the rest of the body is thrown away, then the connection ends */
-    VISIT_HELD,      /* never to end, see visit_break */
+    VISIT_LINGERING, /* the response is out; what still comes is thrown away, then the connection ends */
+    VISIT_BREAKING,  /* to be broken off, see VISIT_BREAK_LATE */
+    VISIT_HELD,      /* never to end, see VISIT_BREAK_NEVER */
     VISIT_CLOSED,    /* off the lists; freed when the thread is done with it */
     VISIT_STATES
 };
@@ -44,7 +45,8 @@ struct visit {
     uint8_t record_header[RECORD_HEADER]; /* its header ... */
     size_t header_left;                   /* ... as much as is still to be sent: its last bytes */
     bool answered;                        /* libfcgi holds the whole response, its end included */
-    struct record_skip skip;              /* while ENDING */
+    struct record_skip skip;              /* while ENDING, or LINGERING where `skips` */
+    bool skips;                           /* the connection ends with the request, not when the front hangs up */
     uint8_t tail[RECORD_END_SIZE];        /* the end of the response while FLUSHING ... */
     size_t tail_left;                     /* ... as much as is still to be sent: its last bytes */
     const struct visit_events *events;
@@ -53,7 +55,7 @@ struct visit {
     uint8_t *chunk; /* what the thread read */
     size_t chunk_length;
     enum fastcgi_body chunk_state;
-    uint64_t active_ms; /* last sign of life while LINGERING */
+    uint64_t active_ms; /* last sign of life while LINGERING; while BREAKING, the last time that the front had something to read */
     struct visit *previous, *next;
     struct visit *next_parked; /* in front->dead or front->parked */
 };
@@ -115,6 +117,12 @@ bool visit_has_input(const struct visit *visit);
 
 /* Passes over what has come of the rest of the request, then goes on to the next. */
 void visit_skip_rest(struct visit *visit);
+
+/* While LINGERING: throws away what has come. */
+void visit_linger_on(struct visit *visit);
+
+/* While BREAKING: breaks it off if it is time. */
+void visit_try_break(struct visit *visit);
 
 /* In front.c. Looks at a visit by its state: what can be done for it now? */
 void front_serve(struct visit *visit);

@@ -21,7 +21,7 @@ static bool lists(const char *list, const char *word) {
 static const char *check_token(const struct pg_secret *secret, const char *authorization, const struct pg_id *tunnel,
                                uint64_t now) {
     static const char scheme[] = "Bearer ";
-    if (!*authorization) return "no token was sent: give the client one (pg-broker token makes it)";
+    if (!*authorization) return "no token was sent";
     if (strncasecmp(authorization, scheme, sizeof scheme - 1) != 0) return "the token must be sent as a Bearer token";
     return pg_token_check(secret, authorization + sizeof scheme - 1, tunnel, now);
 }

@@ -250,7 +250,7 @@ static int judge_upgrade(struct websocket *socket) {
     char path[PATH_MAX_LENGTH], upgrade[32], connection[128], version[8], key[160], protocols[128], instance[64], attempt[24];
     char peer[WEBSOCKET_PEER_MAX], authorization[PG_TOKEN_MAX + 16];
     if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) return -1; /* answered and forgotten already */
-    bool whole = copy_path(wsi, path, sizeof path);
+    bool whole = copy_path(wsi, path, sizeof path) && !is_head(wsi);  /* RFC 6455 4.2.1: GET */
     whole = copy_field(wsi, WSI_TOKEN_UPGRADE, upgrade, sizeof upgrade) && whole;
     whole = copy_field(wsi, WSI_TOKEN_CONNECTION, connection, sizeof connection) && whole;
     whole = copy_field(wsi, WSI_TOKEN_VERSION, version, sizeof version) && whole;

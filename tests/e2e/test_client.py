@@ -336,6 +336,16 @@ def test_refused_token_through_each_front(stack, front, tunnel):
     assert f"; on the server, pg-broker token --tunnel {tunnel} makes one" in done.err.text(), "and what to do about it"
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_by_the_web_server(own_service, tunnel, status):
+    """Another token is no cure where the site itself wants a login."""
+    served = own_service()
+    served.answer = lambda call: call.reply(status)
+    done = run("pg-client", "--port", "1", "--server-url", f"ws://127.0.0.1:{served.port}/{tunnel}", "--token", "a.b.c")
+    assert done.status == 3 and f"(HTTP {status})" in done.err.text(), done.last_words()
+    assert "does the site ask for a login?" in done.err.text() and "pg-broker" not in done.err.text()
+
+
 def test_token_and_no_uuid(any_site, tunnel):
     """The token is for another tunnel than the one that was made up, which is hard to see."""
     done = run("pg-client", "--port", "1", "--server-url", any_site.front.url("", "ws"), "--token", any_site.stack.token(tunnel))

@@ -2,6 +2,7 @@
 go on; no other tunnel is touched."""
 import os
 import random
+import select
 import struct
 import threading
 
@@ -13,6 +14,7 @@ from kit.background import Background
 from kit.programs import SLOW_BUILD
 from kit.stack import new_tunnel
 from kit.visitor import BrokenOff
+from kit.wait import PATIENCE
 
 
 class Victim:
@@ -262,6 +264,9 @@ def test_bad_stream_before_the_request_ends(victim, keep):
         broken = front.buffer + front.socket.makefile("rb").read()
         assert broken[0] == 255, broken
         front.stdin()
+        hung_up = select.poll()
+        hung_up.register(front.socket, 0)  # POLLHUP is told of unasked: it is when the other end is closed, too
+        assert hung_up.poll(PATIENCE * 1000), "it waits for a front that has nothing more to say"
 
 
 @pytest.mark.every_build

@@ -201,6 +201,15 @@ def test_plain_http_to_the_broker_is_refused(stack, broker):
     assert not answer or re.match(rb"HTTP/1\.[01] [45]\d\d", answer), answer
 
 
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT"])
+def test_upgrade_by_another_method_is_refused(stack, broker, method):
+    """RFC 6455 4.2.1."""
+    tunnel = new_tunnel()
+    with pytest.raises(Refused) as refused:
+        Attacher(broker, tunnel, stack.token(tunnel), method=method)
+    assert refused.value.status in (400, 405)
+
+
 @pytest.mark.parametrize("upgrade", ["h2c", "websocket, h2c", "pipegate"])
 def test_upgrade_to_anything_else_is_refused(stack, broker, upgrade):
     with socket.socket(socket.AF_UNIX) as connection:

@@ -347,6 +347,28 @@ def test_broken_off_inside_a_chunk(site):
     assert end in (("broken",) if site.front.aborts_chunked else ("broken", "stalled"))
 
 
+def test_broken_off_as_soon_as_it_begins(site):
+    """Head, bytes and break come to the web server at once: it must not make a whole response of them. (lighttpd does.)"""
+    def answer(call):
+        call.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nonly\r\n")
+        call.close()
+    site.service.answer = answer
+
+    def status():
+        with site.visit(4) as visitor:
+            visitor.send(get(site))
+            response = visitor.head()
+            while visitor.some():
+                pass
+            return response.status
+    visitors = [Background(status) for _ in range(30)]
+    for visitor in visitors:
+        try:
+            assert visitor.result() in (502, 503)
+        except (BrokenOff, TimeoutError):
+            pass  # broken, or stalled
+
+
 def test_many_at_once(site):
     """Each of many parallel exchanges gets its own bytes."""
     def answer(call):

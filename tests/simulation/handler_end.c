@@ -108,8 +108,8 @@ void visit_finish(struct visit *visit) {
     end(visit, OUTCOME_COMPLETE);
 }
 
-void visit_break(struct visit *visit, bool hold) {
-    (void)hold;
+void visit_break(struct visit *visit, enum visit_break when) {
+    (void)when;
     end(visit, OUTCOME_BROKEN);
 }
 

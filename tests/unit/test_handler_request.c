@@ -184,22 +184,23 @@ static void an_invented_content_type_is_not_believed(void **state) {
     assert_value("content-type", "c/d");
 }
 
-static void fronts_that_hide_breaks_are_known(void **state) {
+static void how_fronts_must_be_told_of_a_break_is_known(void **state) {
     (void)state;
     static const struct {
         const char *software, *protocol;
-        bool hides;
-    } cases[] = {
-        {"Caddy/v2.6.2", "HTTP/1.1", true},    {"Caddy", "HTTP/1.1", true},          {"Caddy/v2.7.5", "HTTP/1.1", true},
-        {"Caddy/v2.7.6", "HTTP/2.0", false},   {"Caddy/v2.10.0", "HTTP/1.1", false}, {"Caddy/(devel)", "HTTP/1.1", true},
-        {"Apache/2.4.62", "HTTP/2.0", false},  {"nginx/1.22.1", "HTTP/2.0", false},  {"lighttpd/1.4.69", "HTTP/1.1", false},
-        {"lighttpd/1.4.69", "HTTP/2.0", true}, {"lighttpd", "HTTP/2", true}};
+        enum visit_break breaks;
+    } cases[] = {{"Caddy/v2.6.2", "HTTP/1.1", VISIT_BREAK_NEVER},    {"Caddy", "HTTP/1.1", VISIT_BREAK_NEVER},
+                 {"Caddy/v2.7.5", "HTTP/1.1", VISIT_BREAK_NEVER},    {"Caddy/v2.7.6", "HTTP/2.0", VISIT_BREAK_AT_ONCE},
+                 {"Caddy/v2.10.0", "HTTP/1.1", VISIT_BREAK_AT_ONCE}, {"Caddy/(devel)", "HTTP/1.1", VISIT_BREAK_NEVER},
+                 {"Apache/2.4.62", "HTTP/2.0", VISIT_BREAK_AT_ONCE}, {"nginx/1.22.1", "HTTP/2.0", VISIT_BREAK_AT_ONCE},
+                 {"lighttpd/1.4.69", "HTTP/1.1", VISIT_BREAK_LATE},  {"lighttpd/1.4.69", "HTTP/2.0", VISIT_BREAK_NEVER},
+                 {"lighttpd", "HTTP/2", VISIT_BREAK_NEVER}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         char software[64], protocol[64];
         snprintf(software, sizeof software, "SERVER_SOFTWARE=%s", cases[i].software);
         snprintf(protocol, sizeof protocol, "SERVER_PROTOCOL=%s", cases[i].protocol);
         READ("REQUEST_METHOD=GET", "REQUEST_URI=/", software, protocol);
-        if (request.hides_breaks != cases[i].hides) fail_msg("%s, %s", software, protocol);
+        if (request.breaks != cases[i].breaks) fail_msg("%s, %s", software, protocol);
     }
 }
 
@@ -258,7 +259,7 @@ int main(void) {
         cmocka_unit_test(cookies_become_one_field),
         cmocka_unit_test(the_body_is_announced),
         cmocka_unit_test(an_invented_content_type_is_not_believed),
-        cmocka_unit_test(fronts_that_hide_breaks_are_known),
+        cmocka_unit_test(how_fronts_must_be_told_of_a_break_is_known),
         cmocka_unit_test(nginx_is_known),
         cmocka_unit_test(the_limit_has_two_sides),
         cmocka_unit_test(too_many_fields_are_refused),

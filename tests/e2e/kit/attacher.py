@@ -24,13 +24,13 @@ class Attacher:
     """Attaches as `tunnel`. `address` is a path or (host, port); `target` the path in the Upgrade request."""
 
     def __init__(self, address, tunnel, token=None, target=None, protocol="pipegate.v1", fields=(), instance=None,
-                 deadline=PATIENCE):
+                 deadline=PATIENCE, method="GET"):
         self.instance = instance or os.urandom(16)
         self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
         self.socket.settimeout(deadline)
         self.socket.connect(address)
         self.buffer = b""
-        lines = [f"GET {target or '/' + tunnel} HTTP/1.1", "Host: broker.example", "Connection: Upgrade",
+        lines = [f"{method} {target or '/' + tunnel} HTTP/1.1", "Host: broker.example", "Connection: Upgrade",
                  "Upgrade: websocket",
                  "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}"]
         if protocol:
