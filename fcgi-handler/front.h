@@ -91,9 +91,10 @@ void visit_finish(struct visit *visit);
 /* When a connection is broken off so that the visitor sees that the response is not whole. */
 enum visit_break {
     VISIT_BREAK_AT_ONCE,
-    VISIT_BREAK_LATE, /* a second after the front has read what was written. One that gathers the response's beginning takes a hang-up
-                       * that comes with it for the end */
-    VISIT_BREAK_NEVER /* the front takes any hang-up for the end: the visitor's leaving ends it, or our own end */
+    VISIT_BREAK_LATE, /* some seconds after the front has read what was written. One that gathers the response's beginning takes a
+                       * hang-up that comes with it for the end */
+    VISIT_BREAK_NEVER /* the front takes any hang-up for the end. The front ends it, when the visitor leaves; or we when we end, or when
+                       * there are too many, the first one */
 };
 
 /* Ends the visit so that the response looks broken. Of the request, what is left of an upload is not read: it is to stop; the end

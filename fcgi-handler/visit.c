@@ -11,8 +11,9 @@
 #include <utlist.h>
 
 enum {
-    STALL_SECONDS = 5, /* a front that stops in the middle of a record is given up after this */
-    BREAK_LATE_MS = 1000,
+    STALL_SECONDS = 5,       /* a front that stops in the middle of a record is given up after this */
+    BREAK_LATE_MS = 2000,    /* after the front has read all, as seen once a second ... */
+    BREAK_LATEST_MS = 10000, /* ... or does not: by then it has sent the head long ago, and its visitor does not read */
     HELD_MAX = 256
 };
 
@@ -424,18 +425,33 @@ static void break_off(struct visit *visit) {
 void visit_try_break(struct visit *visit) {
     uint64_t now = uv_now(visit->front->options.loop);
     int unread = 0;
-    if (ioctl(visit->fd, SIOCOUTQ, &unread) == 0 && unread > 0) visit->active_ms = now;
-    else if (now - visit->active_ms >= BREAK_LATE_MS) break_off(visit);
+    if (ioctl(visit->fd, SIOCOUTQ, &unread) == 0 && unread > 0) visit->active_ms = now; /* unix(7) */
+    if (now - visit->active_ms >= BREAK_LATE_MS || now - visit->broke_ms >= BREAK_LATEST_MS) break_off(visit);
+}
+
+/* Old Caddies do not tell that the visitor has left. Of too many held ones that is likeliest of the first. */
+static void hold(struct visit *visit) {
+    struct front *front = visit->front;
+    struct visit *first;
+    if (front->in_state[VISIT_HELD] >= HELD_MAX) {
+        DL_FOREACH2(front->visits, first, next) {
+            if (first->state == VISIT_HELD) break;
+        }
+        visit_close(first);
+    }
+    DL_DELETE2(front->visits, visit, previous, next);
+    DL_APPEND2(front->visits, visit, previous, next); /* behind all that are held */
+    visit_set_state(visit, VISIT_HELD);
+    visit_watch_all(visit);
 }
 
 void visit_break(struct visit *visit, enum visit_break when) {
     struct front *front = visit->front;
     visit->events = NULL;
-    if (when == VISIT_BREAK_NEVER && front->in_state[VISIT_HELD] < HELD_MAX) {
-        visit_set_state(visit, VISIT_HELD);
-        visit_watch_all(visit);
+    if (when == VISIT_BREAK_NEVER) {
+        hold(visit);
     } else if (when == VISIT_BREAK_LATE) {
-        visit->active_ms = uv_now(front->options.loop);
+        visit->active_ms = visit->broke_ms = uv_now(front->options.loop);
         visit_set_state(visit, VISIT_BREAKING);
         visit_watch_all(visit);
         front_start_sweep(front);

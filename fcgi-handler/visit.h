@@ -56,6 +56,7 @@ struct visit {
     size_t chunk_length;
     enum fastcgi_body chunk_state;
     uint64_t active_ms; /* last sign of life while LINGERING; while BREAKING, the last time that the front had something to read */
+    uint64_t broke_ms;  /* since when it is BREAKING */
     struct visit *previous, *next;
     struct visit *next_parked; /* in front->dead or front->parked */
 };
@@ -131,7 +132,7 @@ void front_serve(struct visit *visit);
  * connection while it was not looked at may have had its event already. */
 void front_serve_soon(struct visit *visit);
 
-/* In front.c. Sweeps every few seconds while there is something to sweep. */
+/* In front.c. Sweeps once a second while there is something to sweep. */
 void front_start_sweep(struct front *front);
 
 /* In front.c. Stops or goes on accepting. */

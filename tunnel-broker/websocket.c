@@ -250,8 +250,8 @@ static int judge_upgrade(struct websocket *socket) {
     char path[PATH_MAX_LENGTH], upgrade[32], connection[128], version[8], key[160], protocols[128], instance[64], attempt[24];
     char peer[WEBSOCKET_PEER_MAX], authorization[PG_TOKEN_MAX + 16];
     if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) return -1; /* answered and forgotten already */
-    bool whole = copy_path(wsi, path, sizeof path) && !is_head(wsi);  /* RFC 6455 4.2.1: GET */
-    whole = copy_field(wsi, WSI_TOKEN_UPGRADE, upgrade, sizeof upgrade) && whole;
+    bool get = copy_path(wsi, path, sizeof path) && !is_head(wsi);
+    bool whole = copy_field(wsi, WSI_TOKEN_UPGRADE, upgrade, sizeof upgrade);
     whole = copy_field(wsi, WSI_TOKEN_CONNECTION, connection, sizeof connection) && whole;
     whole = copy_field(wsi, WSI_TOKEN_VERSION, version, sizeof version) && whole;
     whole = copy_field(wsi, WSI_TOKEN_KEY, key, sizeof key) && whole;
@@ -260,6 +260,7 @@ static int judge_upgrade(struct websocket *socket) {
     copy_own_field(wsi, "x-pipegate-instance:", instance, sizeof instance);
     copy_own_field(wsi, "x-pipegate-attempt:", attempt, sizeof attempt);
     copy_peer(wsi, peer);
+    if (!get) return respond_sentence(socket, BAD_METHOD, "a WebSocket begins with GET (RFC 6455 4.2.1)");
     if (!whole || lws_hdr_total_length(wsi, WSI_TOKEN_HOST) <= 0)
         return respond_sentence(socket, GATE_BAD_REQUEST, "a field of the request is missing or too long");
     if (socket->kind == WEBSOCKET_ADMIN) return respond_sentence(socket, GATE_NOT_FOUND, "no tunnels here");

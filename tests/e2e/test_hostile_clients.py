@@ -5,6 +5,7 @@ import random
 import select
 import struct
 import threading
+import time
 
 import pytest
 
@@ -267,6 +268,51 @@ def test_bad_stream_before_the_request_ends(victim, keep):
         hung_up = select.poll()
         hung_up.register(front.socket, 0)  # POLLHUP is told of unasked: it is when the other end is closed, too
         assert hung_up.poll(PATIENCE * 1000), "it waits for a front that has nothing more to say"
+
+
+@pytest.mark.parametrize("reads,seconds", [(True, 2), (False, 10)])
+def test_late_end_of_a_broken_response(victim, reads, seconds):
+    """lighttpd must have sent the head before; but one that does not read is not waited for longer than that."""
+    with fastcgi.Connection(victim.site.stack.path("handler.sock")) as front:
+        front.begin(fastcgi.params_of("GET", f"/{victim.tunnel}/", SERVER_SOFTWARE="lighttpd/1.4.69"))
+        front.stdin()
+        victim.open = victim.attacher.receive(frames.OPEN)
+        victim.reply(frames.HEAD, frames.head(200, [], b"ab"))
+        if reads:
+            assert [front.receive()[0] for _ in range(2)] == [fastcgi.STDOUT] * 2
+        began = time.monotonic()
+        victim.reply(frames.RESET, frames.reset(3, b"gone"))
+        hung_up = select.poll()
+        hung_up.register(front.socket, 0)
+        assert hung_up.poll(PATIENCE * 1000) and time.monotonic() - began > seconds - 0.01
+
+
+def test_no_end_of_broken_responses(own_site):
+    """A front that takes a hang-up for the end is not given one. Of more than 256 such responses the oldest are: Debian's Caddy does not
+    tell of visitors who left, and the last ones must not look complete for that."""
+    victim, fronts = Victim(own_site(attach=False)), []
+    params = fastcgi.params_of("GET", f"/{victim.tunnel}/", SERVER_SOFTWARE="Caddy/v2.6.2")
+    try:
+        for _ in range(258):
+            front = fastcgi.Connection(victim.site.stack.path("handler.sock"))
+            fronts.append(front)
+            front.begin(params)
+            front.stdin()
+            victim.open = victim.attacher.receive(frames.OPEN)
+            victim.reply(frames.HEAD, frames.head(200, [], b"ab"))
+            assert [front.receive()[0] for _ in range(2)] == [fastcgi.STDOUT] * 2
+            victim.reply(frames.RESET, frames.reset(3, b"gone"))
+        for front in fronts[:2]:
+            with pytest.raises(ConnectionError):
+                front.receive()
+        held = select.poll()
+        for front in fronts[2:]:
+            held.register(front.socket, select.POLLIN)
+        assert not held.poll(0)
+    finally:
+        for front in fronts:
+            front.close()
+        victim.attacher.close()
 
 
 @pytest.mark.every_build

@@ -9,7 +9,7 @@ import pytest
 
 from kit import fastcgi, fronts
 from kit.background import Background
-from kit.programs import found
+from kit.programs import found, run
 from kit.visitor import request_bytes
 from kit.wait import until
 
@@ -27,6 +27,31 @@ def test_with_its_own_values(own_site):
     assert call.value("X-Forwarded-Prefix") == site.base
     assert site.front.request("GET", "/-/healthz").status == 200
     assert site.front.send(request_bytes("GET", "/elsewhere/", [("Connection", "close")])).body == b"the site's own"
+
+
+# What a site may have said of all its errors.
+OWN_ERRORS = {
+    "caddy": 'handle_errors {\n\t\trespond "the site\'s own" 500\n\t}',
+    "apache": """ProxyErrorOverride On
+ErrorDocument 401 "the site's own"
+ErrorDocument 404 "the site's own"
+ErrorDocument 502 "the site's own\"""",
+    "nginx": "error_page 401 404 502 /elsewhere/; proxy_intercept_errors on; fastcgi_intercept_errors on;",
+    "lighttpd": 'server.error-handler = "/elsewhere/"\nserver.error-intercept = "enable"',
+}
+
+
+def test_own_errors_of_a_site(own_site, front_name):
+    """They stay out of the tunnels."""
+    site = own_site(extra=OWN_ERRORS[front_name])
+    site.service.answer = lambda call: call.reply(404, body=b"not here, says the local service")
+    response = site.get()
+    assert (response.status, response.body) == (404, b"not here, says the local service")
+    site.service.answer = lambda call: call.close()
+    response = site.get()
+    assert (response.status, response.error) == (502, "local-service") and b"the site's own" not in response.body
+    refused = run("pg-client", "--port", "1", "--server-url", site.front.url(site.tunnel, "ws"), "--token", "a.b.c")
+    assert refused.status == 3 and "pg-broker token" in refused.err.text(), refused.last_words()
 
 
 # --- several handlers and brokers, each with a socket of its own
