@@ -14,6 +14,7 @@ struct watch {
     void *user;
     int wanted; /* UV_READABLE, UV_WRITABLE: what libcurl waits for; 0 = nothing */
     int polled; /* what the loop watches for; 0 = stopped */
+    bool held;  /* nothing is to be read: see curl_loop_hold */
     bool ours;  /* we close it, so it may stay watched while nothing is wanted */
 };
 
@@ -106,6 +107,10 @@ static void set_polled(struct watch *watch, int events) {
     else uv_poll_start(&watch->poll, events, on_poll);
 }
 
+static int events_of(const struct watch *watch) {
+    return watch->held ? watch->wanted & ~UV_READABLE : watch->wanted;
+}
+
 static void on_poll(uv_poll_t *handle, int status, int events) {
     struct watch *watch = handle->data;
     struct curl_loop *curl_loop = watch->owner;
@@ -125,7 +130,7 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
     report_done(curl_loop);
     /* libcurl does not ask again for what it believes to be watched still. */
     watch = curl_loop->closing ? NULL : find_watch(curl_loop, fd);
-    if (watch && watch->wanted) set_polled(watch, watch->wanted);
+    if (watch && watch->wanted) set_polled(watch, events_of(watch));
 }
 
 static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *socket_user) {
@@ -136,6 +141,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *user, vo
     if (what == CURL_POLL_REMOVE) {
         if (!watch) return 0;
         watch->wanted = 0;
+        watch->held = false;
         if (!watch->ours) forget_watch(watch); /* libcurl closes it without a word, and its number may come back */
         else if (watch->polled & UV_WRITABLE)
             set_polled(watch, 0); /* a connection that was never made: libcurl may close it without a word */
@@ -143,7 +149,7 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *user, vo
     }
     if (!watch && !(watch = new_watch(curl_loop, fd))) return -1;
     watch->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    set_polled(watch, watch->wanted);
+    set_polled(watch, events_of(watch));
     if (watch->ours && curl_loop->options.on_socket) curl_loop->options.on_socket(curl_loop->options.owner, easy, fd);
     return 0;
 }
@@ -232,6 +238,13 @@ void curl_loop_remove(struct curl_loop *curl_loop, CURL *easy) {
 void curl_loop_set_user(struct curl_loop *curl_loop, curl_socket_t fd, void *user) {
     struct watch *watch = find_watch(curl_loop, fd);
     if (watch) watch->user = user;
+}
+
+void curl_loop_hold(struct curl_loop *curl_loop, curl_socket_t fd, bool held) {
+    struct watch *watch = find_watch(curl_loop, fd);
+    if (!watch || watch->held == held) return;
+    watch->held = held;
+    set_polled(watch, events_of(watch));
 }
 
 void curl_loop_run(struct curl_loop *curl_loop) {

@@ -40,6 +40,10 @@ void curl_loop_remove(struct curl_loop *curl_loop, CURL *easy);
 /* Whom on_closing tells of this socket; NULL = nobody. A user that dies takes itself away first. */
 void curl_loop_set_user(struct curl_loop *curl_loop, curl_socket_t fd, void *user);
 
+/* Whether nothing is to be read from this socket, whose transfer is paused. libcurl 8.5 (Ubuntu 24.04) does not stop by itself: it
+ * would gather what comes, up to 64 MB, and then fail (curl's issue 12632). Ends by itself with the transfer. */
+void curl_loop_hold(struct curl_loop *curl_loop, curl_socket_t fd, bool held);
+
 /* Does now what is due now: call it once at the end of a loop turn, so that what came up together is done together. */
 void curl_loop_run(struct curl_loop *curl_loop);
 

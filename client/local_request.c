@@ -51,7 +51,7 @@ struct local_request {
     bool again;        /* it may be sent a second time */
     const char *wrong; /* we ended it: why, as a phrase after `place` */
     bool out_of_memory;
-    curl_socket_t fd; /* the one it uses; only kept track of while a body is sent */
+    curl_socket_t fd; /* the one it uses or used last */
     char *rescued;    /* what libcurl left unread there; NULL = nothing */
     size_t rescued_length;
     char error[CURL_ERROR_SIZE];
@@ -94,6 +94,11 @@ static size_t on_header(char *line, size_t size, size_t count, void *user) {
     return 0;
 }
 
+static void set_full(struct local_request *request, bool full) {
+    request->full = full;
+    curl_loop_hold(request->service->curl_loop, request->fd, full);
+}
+
 static size_t on_write(char *bytes, size_t size, size_t count, void *user) {
     struct local_request *request = user;
     size_t length = size * count;
@@ -103,7 +108,7 @@ static size_t on_write(char *bytes, size_t size, size_t count, void *user) {
     }
     switch (request->service->options.events.on_body(request->owner, bytes, length)) {
     case LOCAL_TAKEN: request->received += length; return length;
-    case LOCAL_LATER: request->full = true; return CURL_WRITEFUNC_PAUSE;
+    case LOCAL_LATER: set_full(request, true); return CURL_WRITEFUNC_PAUSE;
     case LOCAL_REFUSED: request->out_of_memory = true; break;
     }
     return 0;
@@ -137,14 +142,21 @@ static void on_closing(void *owner, curl_socket_t fd, void *user) {
     }
 }
 
+/* The socket may be another request's by now: of one without a body nobody was told. */
+static void stop_following(struct local_request *request) {
+    if (request->fd != CURL_SOCKET_BAD && request->sends_body) curl_loop_set_user(request->service->curl_loop, request->fd, NULL);
+    request->fd = CURL_SOCKET_BAD;
+}
+
 /* Libcurl uses this socket for the request. */
 static void on_socket(void *owner, CURL *easy, curl_socket_t fd) {
     struct local_service *service = owner;
     struct local_request *request = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&request);
-    if (!request->sends_body || request->fd == fd) return;
-    if (request->fd != CURL_SOCKET_BAD) curl_loop_set_user(service->curl_loop, request->fd, NULL);
+    if (request->fd == fd) return;
+    stop_following(request);
     request->fd = fd;
+    if (!request->sends_body) return;
     curl_loop_set_user(service->curl_loop, fd, request);
     drop_rescued(request); /* from a kept connection that was dead */
 }
@@ -189,8 +201,7 @@ static void retire(struct local_request *request) {
     struct local_service *service = request->service;
     list_leave(&request->node);
     list_leave(&request->waking);
-    if (request->fd != CURL_SOCKET_BAD) curl_loop_set_user(service->curl_loop, request->fd, NULL);
-    request->fd = CURL_SOCKET_BAD;
+    stop_following(request);
     drop_rescued(request);
     curl_loop_remove(service->curl_loop, request->easy);
     if (service->idle_count >= IDLE_REQUESTS) {
@@ -390,7 +401,7 @@ void local_request_cancel(struct local_request *request) {
 void local_request_wake(struct local_request *request, bool input, bool room) {
     if (!(input && request->starved) && !(room && request->full)) return;
     if (input) request->starved = false;
-    if (room) request->full = false;
+    if (room) set_full(request, false);
     int paused = (request->starved ? CURLPAUSE_SEND : 0) | (request->full ? CURLPAUSE_RECV : 0);
     CURLcode result = curl_easy_pause(request->easy, paused);
     if (result != CURLE_OK) finish(request, result);
