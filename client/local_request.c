@@ -148,17 +148,21 @@ static void stop_following(struct local_request *request) {
     request->fd = CURL_SOCKET_BAD;
 }
 
-/* Libcurl uses this socket for the request. */
+static void follow(struct local_request *request, curl_socket_t fd) {
+    stop_following(request);
+    request->fd = fd;
+    if (!request->sends_body) return;
+    curl_loop_set_user(request->service->curl_loop, fd, request);
+    drop_rescued(request); /* from a kept connection that was dead */
+}
+
+/* Libcurl uses this socket for the request. It may have read from it already, before it says so. */
 static void on_socket(void *owner, CURL *easy, curl_socket_t fd) {
     struct local_service *service = owner;
     struct local_request *request = NULL;
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&request);
-    if (request->fd == fd) return;
-    stop_following(request);
-    request->fd = fd;
-    if (!request->sends_body) return;
-    curl_loop_set_user(service->curl_loop, fd, request);
-    drop_rescued(request); /* from a kept connection that was dead */
+    if (request->fd != fd) follow(request, fd);
+    if (request->full) curl_loop_hold(service->curl_loop, fd, true);
 }
 
 /* Passes on the rescued answer; the caller sees whether it was complete. Only one whose length is known can be. */
