@@ -26,6 +26,7 @@ struct local_service {
     struct list idle;
     struct list waking;
     size_t idle_count;
+    bool trailers_leak;       /* libcurl before 8.6 loses 32 bytes of a connection that is used again after a trailer */
     struct pg_field *scratch; /* PG_RESPONSE_FIELDS_MAX of them */
     char place[320];          /* "the local service at localhost:3000" */
     void (*on_closed)(void *owner);
@@ -86,6 +87,8 @@ static void drop_rescued(struct local_request *request) {
 static size_t on_header(char *line, size_t size, size_t count, void *user) {
     struct local_request *request = user;
     size_t length = size * count;
+    bool is_trailer = request->head.awaits == RESPONSE_HEAD_DONE;
+    if (is_trailer && request->service->trailers_leak) curl_easy_setopt(request->easy, CURLOPT_FORBID_REUSE, 1L);
     switch (response_head_line(&request->head, line, length, &request->wrong)) {
     case RESPONSE_HEAD_MORE: return length;
     case RESPONSE_HEAD_COMPLETE: return pass_head(request) ? length : 0;
@@ -429,6 +432,7 @@ struct local_service *local_service_new(const struct local_service_options *opti
                                              .on_closing = on_closing,
                                              .owner = service};
     service->scratch = calloc(PG_RESPONSE_FIELDS_MAX, sizeof *service->scratch);
+    service->trailers_leak = curl_version_info(CURLVERSION_NOW)->version_num < 0x080600;
     service->curl_loop = service->scratch ? curl_loop_new(&loop_options) : NULL;
     if (service->curl_loop) return service;
     free(service->scratch);
