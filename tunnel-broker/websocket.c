@@ -175,8 +175,9 @@ static bool is_head(struct lws *wsi) {
     return lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
 }
 
-/* Writes the whole response (RFC 9110 9.3.2: its head, where that is what was asked for) and ends the connection with it: libwebsockets' own way of keeping one open after it has
- * refused an upgrade is where CVE-2025-11677 is. Returns what the callback returns. */
+/* Writes the whole response (RFC 9110 9.3.2: its head, where that is what was asked for) and ends the connection with it:
+ * libwebsockets' own way of keeping one open after it has refused an upgrade is where CVE-2025-11677 is. Returns what the
+ * callback returns. */
 static int respond(struct websocket *socket, const struct websocket_answer *answer) {
     char bytes[ANSWER_HEAD_MAX + ANSWER_BODY_MAX];
     struct pg_text text = pg_text_in(bytes, sizeof bytes);

@@ -15,7 +15,6 @@ from kit.background import Background
 from kit.programs import SLOW_BUILD
 from kit.stack import new_tunnel
 from kit.visitor import BrokenOff
-from kit.wait import PATIENCE
 
 
 class Victim:
@@ -265,9 +264,7 @@ def test_bad_stream_before_the_request_ends(victim, keep):
         broken = front.buffer + front.socket.makefile("rb").read()
         assert broken[0] == 255, broken
         front.stdin()
-        hung_up = select.poll()
-        hung_up.register(front.socket, 0)  # POLLHUP is told of unasked: it is when the other end is closed, too
-        assert hung_up.poll(PATIENCE * 1000), "it waits for a front that has nothing more to say"
+        assert front.await_close(), "it waits for a front that has nothing more to say"
 
 
 @pytest.mark.parametrize("reads,seconds", [(True, 2), (False, 10)])
@@ -282,9 +279,7 @@ def test_late_end_of_a_broken_response(victim, reads, seconds):
             assert [front.receive()[0] for _ in range(2)] == [fastcgi.STDOUT] * 2
         began = time.monotonic()
         victim.reply(frames.RESET, frames.reset(3, b"gone"))
-        hung_up = select.poll()
-        hung_up.register(front.socket, 0)
-        assert hung_up.poll(PATIENCE * 1000) and time.monotonic() - began > seconds - 0.01
+        assert front.await_close() and time.monotonic() - began > seconds - 0.01
 
 
 def test_no_end_of_broken_responses(own_site):

@@ -1,4 +1,5 @@
 """A web server's end of FastCGI, to show pg-handler what no real front lets through, byte by byte."""
+import select
 import socket
 import struct
 
@@ -76,6 +77,12 @@ class Connection:
         content = self._take(length)
         self._take(padding)
         return kind, content
+
+    def await_close(self, deadline=PATIENCE):
+        """True when the handler closes its end in time, and does not only say that it sends no more; reads nothing."""
+        closed = select.poll()
+        closed.register(self.socket, 0)  # POLLHUP is told of unasked
+        return bool(closed.poll(deadline * 1000))
 
     def response(self):
         out = b""
